@@ -6,7 +6,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Compiled test modules are kept: to compile them costs each worker as much as all imports together.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-full quick containers clients check install-check docs dist release-check setup bench bench-quick rows verify clean
+.PHONY: run test test-full quick tutorials containers clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -22,13 +22,17 @@ test-full: setup
 quick: setup
 	$(PYTEST) --numprocesses auto --quick -m 'not slow'
 
-# Containers of every platform: what make test leaves to --full; needs podman or docker.
+# The documentation's tutorials from their own text; make test runs one of them.
+tutorials: setup
+	$(PYTEST) --numprocesses auto --dist load -m tutorial tests/docs
+
+# Containers of every platform; needs podman or docker. make test holds one image to its limits.
 containers: setup
-	$(PYTEST) --numprocesses 1 --full -m exhaustive tests/submissions/containers -rs
+	$(PYTEST) --numprocesses 1 -m 'container or exhaustive' tests/submissions/containers -rs
 
 # The platforms' own programs (mlcube, the BraTS orchestrator) run our images; needs podman or docker.
 clients: setup .clients/installed
-	OMP_NUM_THREADS=1 MEDBENCH_CLIENTS=.clients $(BIN)/python -m pytest tests/submissions/clients -rs
+	OMP_NUM_THREADS=1 MEDBENCH_CLIENTS=.clients $(BIN)/python -m pytest -m container tests/submissions/clients -rs
 
 .clients/installed:
 	$(PYTHON) -m venv .clients
@@ -59,11 +63,10 @@ install-check: setup
 	$(BIN)/python tests/release_check.py
 
 # Before a release, not at each change: environments are made anew and a database of faults is asked for.
-release-check: setup docs
+# Every point is tried, whatever those before it gave; a table of all verdicts comes last.
+release-check: setup
 	$(BIN)/python -m pip install --quiet --editable '.[release]'
-	$(BIN)/python tests/licences.py
-	$(BIN)/python tests/audit.py --required
-	$(BIN)/python tests/release_check.py --python 3.11 3.12 3.13 --lowest --all-extras
+	$(BIN)/python tests/release_check.py --python 3.11 3.12 3.13 --lowest --all-extras --this-environment
 
 bench: setup
 	for page in $(filter-out speed/gpu.md,$(wildcard speed/*.md)); do $(BIN)/python $${page%.md}.py --write || exit 1; done

@@ -1,6 +1,7 @@
 """Error codes of the sources, with every message and hint that goes with each."""
 
 import ast
+import functools
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -178,6 +179,7 @@ def assigned(scope, name):
     return values
 
 
+@functools.cache
 def error_codes(package: Path):
     """Code -> its cases: messages, hints and the file that raises it."""
     codes = defaultdict(dict)

@@ -29,7 +29,7 @@ from medbench.cli.main import app
 from medbench.core.case import Volume
 from medbench.core.files import write_text
 from medbench.io import eight_bit, images, nifti_mha
-from medbench.running import folders
+from medbench.running import pair_scores
 
 BAR = 1.1
 
@@ -146,21 +146,20 @@ def plain_labels(path, **_):
 
 @contextlib.contextmanager
 def ungated():
-    """``medbench evaluate`` with the readers of before, and without flags and counts of strange labels."""
+    """``medbench evaluate`` with the readers of before, and without flags."""
     names = {
         "read_labels": plain_labels,
         "flags": lambda *_: {},
-        "counted": lambda *_: "",
         "check_geometry": lambda *_, **__: None,
     }
-    gated = {name: getattr(folders, name) for name in names}
+    gated = {name: getattr(pair_scores, name) for name in names}
     for name, plain in names.items():
-        setattr(folders, name, plain)
+        setattr(pair_scores, name, plain)
     try:
         yield
     finally:
         for name, own in gated.items():
-            setattr(folders, name, own)
+            setattr(pair_scores, name, own)
 
 
 def shifted(path):

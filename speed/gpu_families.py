@@ -24,9 +24,11 @@ from medbench.core.sample import (
     TrainingVolume,
     VolumeSample,
 )
-from medbench.inference.predictor import InputContract, NetworkPredictor, tf32
+from medbench.inference.predictor import InputContract, NetworkPredictor
+from medbench.inference.torch_settings import tf32
 from medbench.inference.volumes import VolumeContract, VolumePredictor
 from medbench.models import model_entry
+from medbench.profiling.latency import measure_latency
 from medbench.profiling.workload import Workload
 from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
@@ -70,36 +72,41 @@ class Plan:
 
 
 class StepClock(SilentProgress):
-    """Times the steps after the first quarter, in which kernels are chosen.
+    """Times the steps of every stage of a training after its first quarter, in which kernels are chosen.
 
-    The device is waited for twice, before the first and after the last of them: the steps themselves are
-    begun ahead of it.
+    The device is waited for twice a stage, before the first and after the last of them: the steps themselves
+    are begun ahead of it.
     """
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self.total = self.done = 0
-        self.times: list[float] = []
+        self.total = self.done = self.timed_steps = 0
+        self.began = self.seconds = 0.0
 
     def start(self, title: str, total: int) -> None:
-        """Learn the number of steps."""
-        self.total = total
+        """Learn the number of steps of a stage; other work is not timed."""
+        self.total, self.done = total if title == "training" else 0, 0
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Note the times at which the timed steps begin and end."""
-        if not note:
+        if not note or not self.total:
             return
-        self.done += 1
-        if self.done in (self.total // 4, self.total):
-            if self.device.startswith("cuda"):
-                torch.cuda.synchronize(self.device)
-            self.times.append(time.perf_counter())
+        self.done += steps
+        first = self.total // 4
+        if self.done == first:
+            self.began = self._now()
+        elif self.done == self.total and first:
+            self.seconds += self._now() - self.began
+            self.timed_steps += self.total - first
+
+    def _now(self) -> float:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
 
     def step_s(self) -> float | None:
         """Mean seconds of a step."""
-        if len(self.times) < 2:
-            return None
-        return (self.times[-1] - self.times[0]) / (self.total - self.total // 4)
+        return self.seconds / self.timed_steps if self.timed_steps else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,13 @@ def load_sequence(number: int, features: int) -> TrainingSequence:
 
 
 class Family:
-    """A model of a family with examples of its form."""
+    """A model of a family with examples of its form.
+
+    Attributes:
+        in_this_process: whether it trains here, so that the memory it takes can be read.
+    """
+
+    in_this_process = True
 
     def __init__(self, model: str, plan: Plan) -> None:
         self.model, self.plan, self.entry = model, plan, model_entry(model)
@@ -216,6 +229,11 @@ class Family:
     def workload(self) -> Workload:
         """One forward pass of one sample."""
         return Workload(self.model, self.shape, self.classes, dict(self.options), device=self.plan.device)
+
+    def forward(self) -> tuple[float | None, str]:
+        """Median seconds of a forward pass of one sample, or the reason why there are none."""
+        (latency,) = measure_latency([self.workload()], seconds=0.5 if self.plan.tiny else 1.0)
+        return latency.p50_s, latency.reason
 
     def build(self) -> torch.nn.Module:
         """The network with fresh weights."""
@@ -272,14 +290,14 @@ class Family:
         if self.entry.spatial_dims == 3:
             volume = LoadVolume(0, self.channels, self.size + self.size // 2)()[0]
             predictor = VolumePredictor(network, self.contract(), device=device)
-            return _per_second(lambda: predictor.predict(volume), 1, 2)
+            return per_second(lambda: predictor.predict(volume), 1, 2)
         demands = frozenset({self.task})
         plain = NetworkPredictor(network, self.contract(), tasks=(self.task,), device=device, together=True)
         samples = [
             Sample(Case(f"i{number}", {}), LoadImage(number)(self.size)[0][None], demands=demands)
             for number in range(plain.batch_size)
         ]
-        return _per_second(lambda: plain.start(samples)(), len(samples), 2 if self.plan.tiny else 8)
+        return per_second(lambda: plain.start(samples)(), len(samples), 2 if self.plan.tiny else 8)
 
     def difference(self) -> float:
         """Largest difference of outputs in single precision between the device and the CPU, relative."""
@@ -306,7 +324,8 @@ def _first(output: Any) -> torch.Tensor:
     return tensor.float()
 
 
-def _per_second(call: Callable[[], Any], cases: int, repeats: int) -> float:
+def per_second(call: Callable[[], Any], cases: int, repeats: int) -> float:
+    """Cases a second over some calls, after a first one."""
     call()
     started = time.perf_counter()
     for _ in range(repeats):

@@ -43,6 +43,7 @@ class Clock:
         return timed
 
 
+@functools.cache
 def two_ellipses(count: int) -> Any:
     """Logits of a symphysis and a head as a trained network draws them; fresh weights would draw noise."""
     import torch

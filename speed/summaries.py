@@ -71,7 +71,7 @@ def attention(kind, n):
 
     torch.manual_seed(0)
     tokens, chosen = torch.randn(1, n, 64), torch.arange(0, n, GLOBAL_EVERY)[None]
-    layer = LocalGlobalAttention(64, 8, 16, 0.0, scrambled=kind == "published").eval()
+    layer = LocalGlobalAttention(64, 8, 16, 0.0, memory_order=kind == "published").eval()
     seen = torch.full((1, 1), n) if kind == "published" else None
     with torch.inference_mode():
         started = time.process_time()

@@ -1,5 +1,7 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import functools
+import gc
 import itertools
 import os
 import shutil
@@ -14,6 +16,7 @@ import pytest
 
 from golden_files import golden
 from medbench.core import plugins
+from warm_process import wait_for_no_disk
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 NOT_QUICK = ("browser", "docs", "nnunet", "plugins", "profiling", "submissions", "training")
@@ -23,6 +26,8 @@ ENGINE = ("tests/submissions/containers/", "tests/submissions/clients/")
 LONGEST_FIRST = (*ENGINE, "tests/docs/", "tests/nnunet/", "tests/submissions/", "tests/running/",
                  "tests/training/", "tests/profiling/")  # fmt: skip
 """Rooms in the order of their start: what waits for a disk or a process overlaps with what computes."""
+OWN_STEPS = ("exhaustive", "tutorial", "container")
+"""Markers of tests that the suite leaves out: ``--full`` runs all of them, ``-m`` those that it names."""
 
 
 def pytest_addoption(parser):
@@ -32,15 +37,33 @@ def pytest_addoption(parser):
         help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
-        "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
+        "--full",
+        action="store_true",
+        help="Every test, also of a step of its own, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
+
+
+def pytest_configure(config):
+    """Nobody waits for the disk: what a power cut would leave is what ``tests/core/test_files.py`` tests."""
+    wait_for_no_disk()
 
 
 def pytest_ignore_collect(collection_path, config):
     """Rooms that ``--quick`` leaves out are not even imported."""
     in_room = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_QUICK
     return True if in_room and config.getoption("--quick") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules and tests stay to the end: the collector of cycles need not look through them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,13 +85,15 @@ def _place_of(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long rooms first; tests marked exhaustive repeat a cheaper test's promise and run with ``--full``."""
+    """Long rooms first; tests with a step of their own are left out."""
     items.sort(key=_place_of)
-    if config.getoption("--full"):
-        return
-    repeats = [item for item in items if item.get_closest_marker("exhaustive")]
-    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
-    config.hook.pytest_deselected(items=repeats)
+    asked = config.getoption("markexpr")
+    out = () if config.getoption("--full") else [name for name in OWN_STEPS if name not in asked]
+    here, elsewhere = [], []
+    for item in items:
+        (elsewhere if any(item.get_closest_marker(name) for name in out) else here).append(item)
+    items[:] = here
+    config.hook.pytest_deselected(items=elsewhere)
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +120,18 @@ def _quick(request):
         patch.setattr("medbench.training.fit.fit", skip)
         patch.setattr("medbench.nnunet.training.NNUNET.train", skip, raising=False)
         patch.setattr(subprocess, "Popen", Skipped)  # last: imports of libraries may start a process
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_command_line():
+    """The parameters of all commands are read once, not anew for each command of a test."""
+    import typer.main
+
+    build = functools.cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", build)
+        patch.setattr("typer.testing._get_command", build)
         yield
 
 
@@ -164,6 +201,20 @@ def sample(_samples):
         release = load_challenge(name).release
         target = _samples / f"{release.data_set}-{release.sample_version}"
         return sample_folder(load_challenge(name), SilentProgress(), target)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unmarked(sample, _small):
+    """``unmarked(challenge)`` is its synthetic sample without the marker file, not to be changed."""
+
+    def folder(name):
+        def write(target):
+            shutil.copytree(sample(name), target, dirs_exist_ok=True)
+            (target / "medbench-sample.json").unlink()
+
+        return _small(f"unmarked-{name}", write)
 
     return folder
 

@@ -54,16 +54,19 @@ def closure(names):
 
 def main():
     extras = sorted(set(metadata("medbench").get_all("Provides-Extra")) - {"all"})
-    core, strong = closure(needs("medbench")), []
+    core, strong, total = closure(needs("medbench")), [], set()
     for extra in ("", *extras):
         below = [name for name in closure(needs("medbench", extra)) if not extra or name not in core]
         for name in below:
             terms = licence(name)
+            total.add(name)
             print(f"{extra or 'core'}\t{name}\t{terms}")  # noqa: T201
             if STRONG.search(terms) and "LGPL" not in terms and (extra, name) not in KNOWN:
                 strong.append(f"{name} ({extra or 'core'})")
     if strong:
         sys.exit(f"under GPL, and not known to be: {', '.join(sorted(set(strong)))}")
+    known = ", ".join(f"{name} (extra {extra})" for extra, name in sorted(KNOWN))
+    print(f"{len(total)} packages, under GPL: {known}")  # noqa: T201
 
 
 if __name__ == "__main__":

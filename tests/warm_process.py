@@ -36,8 +36,20 @@ def call(arguments, output, cwd=None, **environment):
     return SimpleNamespace(returncode=process.exitcode, stdout=told["out"], stderr=told["err"])
 
 
-def _command(arguments, output, cwd, settings):
+def wait_for_no_disk():
+    """Do not wait for the disk: what a power cut would leave is what ``tests/core/test_files.py`` tests."""
+    os.fsync = lambda _: None
+
+
+def as_a_shell_starts_it():
+    """Give this process, which is forked from one that waits, what one of its own has."""
+    wait_for_no_disk()
     os.setsid()  # a group of its own, so that it can be killed with what it started
+    multiprocessing.set_start_method(None, force=True)
+
+
+def _command(arguments, output, cwd, settings):
+    as_a_shell_starts_it()
     os.environ.clear()
     os.environ.update(settings)
     os.chdir(cwd)

@@ -24,8 +24,8 @@ def prepared(sample):
 
 
 @pytest.mark.slow
-def test_the_contract_is_kept(prepared, tmp_path):
-    check_with("acdc", prepared, tmp_path)
+def test_the_contract_is_kept(prepared, tmp_path, full):
+    check_with("acdc", prepared, tmp_path, full)
 
 
 def test_the_lineages_layout(prepared, tmp_path):
@@ -46,6 +46,21 @@ def volume(seed):
     labels = np.zeros((4, 40, 40), np.uint8)
     labels[:3, 5:15, 5:15], labels[:, 18:34, 18:34], labels[:, 22:30, 22:30] = 1, 2, 3
     return generator.random(labels.shape).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("form", ["image", "volume"])
+def test_labels_of_another_size_are_named_before_a_volume_is_read(form, tmp_path, monkeypatch):
+    for number in range(1, 8):
+        image, labels = volume(number)
+        own = labels[:, :32] if number == 1 else labels[:3] if number == 3 else labels
+        hdf5.write_arrays(tmp_path / f"patient{number:03}_frame01.h5", {"image": image, "label": own})
+    monkeypatch.setattr(type(CHALLENGE.release), "read_volume", lambda *_: pytest.fail("a volume was read"))
+    with pytest.raises(MedbenchError) as error:
+        CHALLENGE.exchange.inputs[form].examples(tmp_path, "train", tmp_path / "cache")
+    assert error.value.code == "data.size_mismatch"
+    assert "2 masks are of another size than their image: " in error.value.message
+    for number, own in ((1, "4×32×40"), (3, "3×40×40")):
+        assert f"patient{number:03}_frame01.h5 ({own}, its image 4×40×40)" in error.value.message
 
 
 def test_loose_volumes_are_split_by_patient_and_have_no_distances_in_mm(tmp_path):

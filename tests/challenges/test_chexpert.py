@@ -1,12 +1,13 @@
 """CheXpert: uncertain labels, splits by patient, tables of several labels, areas under the curve."""
 
+import shutil
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from medbench.challenges import load_challenge
 from medbench.challenges.chexpert.files import LABELS, frontal_images, label_value
-from medbench.challenges.chexpert.sample import write_sample
 from medbench.challenges.families.radiographs import SPLITS
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
@@ -15,10 +16,8 @@ CHALLENGE = load_challenge("chexpert")
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    root = tmp_path_factory.mktemp("chexpert")
-    write_sample(root)
-    return root
+def drawn(unmarked):
+    return unmarked("chexpert")
 
 
 def test_splits_are_by_patient_and_fractions_lie_within_each_other(drawn):
@@ -74,8 +73,8 @@ def test_probabilities_need_no_sum_and_failed_images_count_as_wrong(drawn, tmp_p
 
 
 @pytest.mark.slow
-def test_a_fraction_without_a_label_is_refused(tmp_path):
-    write_sample(tmp_path)
+def test_a_fraction_without_a_label_is_refused(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     table = tmp_path / "CheXpert-v1.0-small/train.csv"
     ids = {
         case.group

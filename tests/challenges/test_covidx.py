@@ -1,18 +1,18 @@
 """COVIDx: text files, splits by patient of a source, fractions."""
 
+import shutil
+
 import pytest
 
 from medbench.challenges import load_challenge
-from medbench.challenges.covidx.sample import write_sample
 from medbench.core.errors import MedbenchError
 
 CHALLENGE = load_challenge("covidx")
 
 
 @pytest.fixture
-def root(tmp_path):
-    write_sample(tmp_path)
-    return tmp_path
+def root(unmarked, tmp_path):
+    return shutil.copytree(unmarked("covidx"), tmp_path / "covidx")
 
 
 def test_splits_are_by_patient_and_fractions_lie_within_each_other(root):

@@ -24,8 +24,8 @@ BRAIN_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_the_contract_is_kept(name, sample, tmp_path):
-    check_with(name, sample(name), tmp_path)
+def test_the_contract_is_kept(name, sample, tmp_path, full):
+    check_with(name, sample(name), tmp_path, full)
 
 
 def brain_release(root, counts):

@@ -309,3 +309,19 @@ def test_a_folder_without_the_data_says_what_is_expected(challenge, tmp_path, sp
     with pytest.raises(MedbenchError) as caught:
         challenge.cases(tmp_path, split)
     assert "Zenodo" in caught.value.hint
+
+
+def test_a_mask_of_another_size_than_its_video_is_refused_before_a_training_and_by_the_check(
+    release, tmp_path
+):
+    path = release / "train/seg/20190909T1I1/mask/20190909T1I1_4_6.png"
+    raster.write_label_map(path, np.array([0, 7, 8], np.uint8)[mask()][:80])
+    challenge = load_challenge("iugc2024")
+    words = f"{path}: is 80×{SIZE} where its image is {SIZE}×{SIZE}."
+    with pytest.raises(MedbenchError) as error:
+        challenge.exchange.inputs["image"].examples(release, "train", tmp_path / "cache")
+    assert error.value.code == "data.size_mismatch"
+    assert error.value.message == words
+    assert words in [
+        finding.message for finding in challenge.release.check(release) if finding.severity == "error"
+    ]

@@ -1,12 +1,12 @@
 """RSNA pneumonia and object-CXR: one split for every task, boxes and masks that go together, bad boxes."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
 from medbench.challenges.object_cxr.files import boxes_of_annotation
-from medbench.challenges.object_cxr.sample import write_sample as write_objects
-from medbench.challenges.rsna_pneumonia.sample import write_sample as write_rsna
 from medbench.core.errors import MedbenchError
 
 NAMES = ("rsna_pneumonia", "rsna_pneumonia_boxes", "rsna_pneumonia_masks")
@@ -14,15 +14,13 @@ COUNTS = {"train": 48, "val": 8, "test": 20, "train_10": 8, "train_1": 2}
 
 
 @pytest.fixture
-def rsna(tmp_path):
-    write_rsna(tmp_path)
-    return tmp_path
+def rsna(unmarked, tmp_path):
+    return shutil.copytree(unmarked("rsna_pneumonia"), tmp_path / "rsna")
 
 
 @pytest.fixture
-def objects(tmp_path):
-    write_objects(tmp_path)
-    return tmp_path
+def objects(unmarked, tmp_path):
+    return shutil.copytree(unmarked("object_cxr"), tmp_path / "objects")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,7 @@
 """SIIM-ACR pneumothorax: run lengths, DICOM images, splits by image, two empty masks."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,16 +9,14 @@ from medbench.challenges import load_challenge
 from medbench.challenges.families.radiographs import SPLITS
 from medbench.challenges.siim_pneumothorax.leaking import leaking_places
 from medbench.challenges.siim_pneumothorax.run_lengths import decode_runs, encode_runs
-from medbench.challenges.siim_pneumothorax.sample import write_sample
 from medbench.core.errors import MedbenchError
 
 CHALLENGE = load_challenge("siim_pneumothorax")
 
 
 @pytest.fixture
-def root(tmp_path):
-    write_sample(tmp_path)
-    return tmp_path
+def root(unmarked, tmp_path):
+    return shutil.copytree(unmarked("siim_pneumothorax"), tmp_path / "siim")
 
 
 def test_run_lengths_are_gaps_and_lengths_by_column():

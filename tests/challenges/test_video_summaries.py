@@ -32,19 +32,10 @@ HASHES = {
 }
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("samples")
-    for name in NAMES:
-        (folder / name).mkdir()
-        load_challenge(name).release.write_sample(folder / name, {})
-    return folder
-
-
 @pytest.fixture
-def tvsum(samples, tmp_path):
+def tvsum(unmarked, tmp_path):
     """A copy of the sample that a test may damage, and its file."""
-    shutil.copytree(samples / "tvsum", tmp_path / "tvsum")
+    shutil.copytree(unmarked("tvsum"), tmp_path / "tvsum")
     return tmp_path / "tvsum", tmp_path / "tvsum" / file_name("tvsum")
 
 
@@ -104,14 +95,14 @@ def test_no_video_is_learnt_from_and_tested(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sample_is_whole_and_its_raw_annotations_give_what_the_file_holds(name, samples):
-    findings = load_challenge(name).release.check(samples / name)
+def test_a_sample_is_whole_and_its_raw_annotations_give_what_the_file_holds(name, unmarked):
+    findings = load_challenge(name).release.check(unmarked(name))
     assert [finding for finding in findings if finding.severity != "note"] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_other_raw_annotations_are_told(name, samples, tmp_path):
-    shutil.copytree(samples / name, tmp_path / name)
+def test_other_raw_annotations_are_told(name, unmarked, tmp_path):
+    shutil.copytree(unmarked(name), tmp_path / name)
     with h5py.File(tmp_path / name / file_name(name), "a") as file:
         file["video_3/user_summary"][1, :40] = 1 - file["video_3/user_summary"][1, :40]
         file["video_4/gtscore"][0] += 2
@@ -158,9 +149,9 @@ def test_people_agree_on_tvsum_as_published(shared_data, tmp_path):
         assert mean(rows, name) == pytest.approx(published, abs=6e-4)
 
 
-def test_an_annotators_own_summary_is_perfect_unless_left_out(samples, tmp_path):
+def test_an_annotators_own_summary_is_perfect_unless_left_out(unmarked, tmp_path):
     challenge = load_challenge("summe")
-    case = challenge.cases(samples / "summe", "all")[0]
+    case = challenge.cases(unmarked("summe"), "all")[0]
     said = challenge.release.annotations(case, challenge.release.timeline(case))
     arrays = {"summary": said.summaries[2].astype(np.uint8)}
     own = challenge.scorer.score_file(case, write_answer(tmp_path / "own.npz", arrays)).scores
@@ -173,9 +164,9 @@ def test_an_annotators_own_summary_is_perfect_unless_left_out(samples, tmp_path)
     assert others["f_mean"].value == pytest.approx(expected.mean())
 
 
-def test_scores_become_the_official_summary(samples, tmp_path):
+def test_scores_become_the_official_summary(unmarked, tmp_path):
     challenge = load_challenge("tvsum")
-    case = challenge.cases(samples / "tvsum", "fold1")[0]
+    case = challenge.cases(unmarked("tvsum"), "fold1")[0]
     timeline = challenge.release.timeline(case)
     scores = np.random.default_rng(0).random(len(timeline.picks)).astype(np.float32)
     path = challenge.write(Prediction({"frame_scores": scores}), case, tmp_path)
@@ -188,9 +179,9 @@ def test_scores_become_the_official_summary(samples, tmp_path):
     assert len(both.evidence["f_by_annotator"]) == 20
 
 
-def test_several_answers_count_with_their_mean_and_their_spread(samples, tmp_path):
+def test_several_answers_count_with_their_mean_and_their_spread(unmarked, tmp_path):
     challenge = load_challenge("tvsum")
-    cases = challenge.cases(samples / "tvsum", "canonical")[:12]
+    cases = challenge.cases(unmarked("tvsum"), "canonical")[:12]
     rng = np.random.default_rng(1)
     rows, singles = [], [[], []]
     for case in cases:
@@ -384,18 +375,18 @@ def test_annotators_of_different_lengths_in_the_table(tvsum):
         (lambda t: {"summary": np.zeros(t.n_frames, np.uint8), "annotator": np.arange(3)}, "annotator.count"),
     ],
 )
-def test_predictions_that_are_none_are_refused(arrays, code, samples, tmp_path):
+def test_predictions_that_are_none_are_refused(arrays, code, unmarked, tmp_path):
     challenge = load_challenge("tvsum")
-    case = challenge.cases(samples / "tvsum", "fold2")[0]
+    case = challenge.cases(unmarked("tvsum"), "fold2")[0]
     path = write_answer(tmp_path / "video.npz", arrays(challenge.release.timeline(case)))
     with pytest.raises(MedbenchError) as caught:
         challenge.scorer.score_file(case, path)
     assert caught.value.code == code
 
 
-def test_a_frame_or_two_more_are_no_fault(samples, tmp_path):
+def test_a_frame_or_two_more_are_no_fault(unmarked, tmp_path):
     challenge = load_challenge("tvsum")
-    case = challenge.cases(samples / "tvsum", "fold2")[0]
+    case = challenge.cases(unmarked("tvsum"), "fold2")[0]
     frames = challenge.release.timeline(case).n_frames
     for length in (frames - 2, frames + 2):
         path = write_answer(tmp_path / f"{length}.npz", {"summary": np.ones(length, np.uint8)})
@@ -419,9 +410,9 @@ def test_what_models_see_does_not_depend_on_annotations(tvsum):
     assert all(np.array_equal(before.facts[key], after.facts[key]) for key in before.facts)
 
 
-def test_a_report_shows_curve_shots_and_annotators(samples, tmp_path):
+def test_a_report_shows_curve_shots_and_annotators(unmarked, tmp_path):
     challenge = load_challenge("tvsum")
-    case = challenge.cases(samples / "tvsum", "canonical")[0]
+    case = challenge.cases(unmarked("tvsum"), "canonical")[0]
     sample = challenge.read(case)
     path = challenge.write(Prediction({"frame_scores": sample.features[:, 0]}), case, tmp_path)
     (shown,) = challenge.exchange.illustrations(case, path)

@@ -79,6 +79,21 @@ def test_doctor_tells_of_a_configured_folder_that_is_not_there(monkeypatch, tmp_
     assert len(entries) > 10
 
 
+def test_doctor_names_what_killed_commands_left(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "leaderboards"))
+    entries = {entry["what"]: entry for entry in json.loads(invoke("doctor", "--json").stdout)}
+    assert entries["unfinished files"]["found"] == "none"
+    left = tmp_path / "runs/hc18/m/key" / f".partial-{'0' * 32}.json"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    entries = {entry["what"]: entry for entry in json.loads(invoke("doctor", "--json").stdout)}
+    assert not entries["unfinished files"]["fine"]
+    assert entries["unfinished files"]["found"] == f"1, the first is {left}"
+    assert "Delete them" in entries["unfinished files"]["advice"]
+
+
 def test_evaluate_as_json_and_its_exit_code(small_iugc, tmp_path):
     (tmp_path / "segmentation").mkdir()
     masks = sorted((small_iugc / "test/seg").glob("*.png"))

@@ -10,6 +10,7 @@ from medbench.core.files import (
     atomic_path,
     dump_json,
     sha256_json,
+    write_bytes,
     write_json,
     write_json_lines,
     write_text,
@@ -31,6 +32,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
 
     with pytest.raises(Trouble):
         fail()
+    with pytest.raises(TypeError):
+        write_bytes(target, "no bytes")
     assert json.loads(target.read_text()) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
@@ -117,7 +120,8 @@ def test_what_is_written_reaches_the_disk_before_it_takes_the_old_one_s_place(tm
         type(tmp_path), "replace", lambda self, to: order.append("replaced") or original(self, to)
     )
     write_text(tmp_path / "a.txt", "x")
-    assert order == ["kept", "replaced"]
+    write_bytes(tmp_path / "a.bin", b"x")
+    assert order == ["kept", "replaced"] * 2
 
 
 def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):

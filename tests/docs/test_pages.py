@@ -12,23 +12,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 sys.path.append(str(Path(__file__).parent))
 
 import medbench
 import pages
+from drawn_videos import draw_video
 from medbench.challenges import load_challenge
 from medbench.challenges.simulators.colonoscopy import Sequence
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
+from medbench.inference.weights import save_checkpoint
 from medbench.io import raster
 from medbench.running.samples import MARKER, file_hashes
 
 README = pages.DOCS.parent / "README.md"
 SHARED_DATA = README.parents[1] / "shared" / "data"
-REPEATED_PAGES = ("index.md",)
-"""Pages whose commands are those of others: the first run is the first one of summarise-a-video.md."""
+REPEATED_PAGE = "index.md"
+"""Its commands are those of others: the first run is the first one of summarise-a-video.md."""
+SHORT_TUTORIAL = "reproduce-a-row.md"
+"""The one that every run of the suite takes; ``make tutorials`` takes the others."""
+TINY_SUMMARISER = {
+    "dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32,
+}  # fmt: skip
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 
@@ -45,6 +53,15 @@ def take_as_sample(name, root, cache):
     write_json(folder / MARKER, mark)
 
 
+def put_video(folder):
+    """A video of ten scenes, and weights of a network that learnt nothing."""
+    torch.manual_seed(0)
+    draw_video(folder / "holiday.mp4", (60, 75, 90, 60, 75, 90, 60, 75, 90, 60))
+    network = medbench.create_model("fulltransnet", num_classes=1, **TINY_SUMMARISER)
+    facts = {"model": "fulltransnet", "challenge": "tvsum", "split": "fold1_train"}
+    save_checkpoint(folder / "weights.pt", network.state_dict(), facts | {"options": TINY_SUMMARISER})
+
+
 @pytest.mark.parametrize("name", names("extending"))
 def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
     assert pages.run_page(pages.DOCS / "extending" / name, tmp_path)
@@ -54,16 +71,22 @@ def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.exhaustive] if name in REPEATED_PAGES else [])
-        for name in ("index.md", *names("tutorials"))
-        if name != "own_data.md"
+        pytest.param(REPEATED_PAGE, marks=pytest.mark.exhaustive),
+        SHORT_TUTORIAL,
+        *(
+            pytest.param(name, marks=pytest.mark.tutorial)
+            for name in names("tutorials")
+            if name not in (SHORT_TUTORIAL, "own_data.md")
+        ),
     ],
 )
 def test_a_tutorial_runs_from_its_own_text(name, small_iugc, tmp_path, monkeypatch):
-    folder = "start" if name == "index.md" else "tutorials"
+    folder = "start" if name == REPEATED_PAGE else "tutorials"
     if name == "enter-a-challenge.md":
         monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
         take_as_sample("iugc2024", small_iugc, tmp_path / "cache")
+    if name == "summarise-a-video.md":
+        put_video(tmp_path)
     if name == "reproduce-a-row.md":
         boards = pages.DOCS.parent / "leaderboards"
         shutil.copytree(boards / "hc18", tmp_path / "leaderboards" / "hc18")
@@ -99,6 +122,7 @@ def real_colonoscopy(folder, shared):
 
 
 @pytest.mark.slow
+@pytest.mark.tutorial
 @pytest.mark.parametrize("images", ["real", "drawn"])
 def test_own_images_become_a_board_and_a_container(images, tmp_path, request):
     """On real images where they are there; else this is said, and drawn ones stand in."""

@@ -59,9 +59,9 @@ def test_the_whole_images_are_not_refused(content):
 )
 def test_a_nifti_header_is_refused_for_its_own_fault(at, piece):
     head = NIFTI[:352]
-    assert parse_nifti(head, packed=False).shape == made.label_volume().shape
+    assert parse_nifti(head, is_gzip=False).shape == made.label_volume().shape
     with pytest.raises(Reject) as caught:
-        parse_nifti(head[:at] + piece + head[at + len(piece) :], packed=False)
+        parse_nifti(head[:at] + piece + head[at + len(piece) :], is_gzip=False)
     assert caught.value.code == "file.corrupt"
 
 

@@ -14,7 +14,6 @@ from medbench.inference import map_objects
 from medbench.inference.enlarging import above_half, enlarged_rows
 from medbench.inference.map_objects import MapObjects
 from medbench.inference.mask_filters import clean
-from medbench.inference.normalising import normalised
 from medbench.inference.predictor import InputContract
 from medbench.inference.slides import blank
 from medbench.inference.tile_reading import TileReader, read_mirrored
@@ -134,15 +133,3 @@ def test_regions_beyond_the_slide_are_mirrored(tmp_path, rows):
         for columns in ((0, 33), (-5, 40), (33, 60)):
             expected = values[mirrored(*rows, 41)][:, mirrored(*columns, 33)]
             np.testing.assert_array_equal(read_mirrored(image, rows, columns), expected)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_values_looked_up_are_those_computed(channels):
-    images = np.random.default_rng(3).integers(0, 256, (2, 17, 19, channels), np.uint8)
-    mean, std = (
-        np.array(values[:channels], np.float32) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
-    expected = (images.astype(np.float32) / np.float32(255) - mean) / std
-    assert normalised(images, 255.0, mean, std).tobytes() == expected.transpose(0, 3, 1, 2).tobytes()
-    wide = images.astype(np.int32)
-    np.testing.assert_array_equal(normalised(wide, 255.0, mean, std), expected.transpose(0, 3, 1, 2))

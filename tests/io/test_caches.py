@@ -30,7 +30,7 @@ def test_every_edit_of_a_kept_array_is_noticed(tmp_path):
         else:
             bad[at] ^= 1 << int(rng.integers(8))
         kept.write_bytes(bad)
-        assert np.array_equal(caches.cached_array(kept, make, mapped=index % 2 == 0), right)
+        assert np.array_equal(caches.cached_array(kept, make, memory_map=index % 2 == 0), right)
     assert len(made) == 201
     assert np.array_equal(caches.cached_array(kept, make), right)
     assert len(made) == 201

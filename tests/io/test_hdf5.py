@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.io.hdf5 import read_arrays, write_arrays
+from medbench.io.hdf5 import read_arrays, read_shapes, write_arrays
 
 IMAGE = np.random.default_rng(0).random((5, 40, 30)).astype(np.float32)
 LABEL = (IMAGE > 0.5).astype(np.uint8)
@@ -25,6 +25,18 @@ def test_arrays_come_back_with_their_types(path):
     assert found["image"].dtype == np.float32
     assert np.array_equal(found["label"], LABEL)
     assert found["label"].dtype == np.uint8
+
+
+def test_shapes_are_known_without_values(path, monkeypatch):
+    monkeypatch.setattr("numpy.asarray", lambda *_: pytest.fail("values were read"))
+    assert read_shapes(path) == {"image": IMAGE.shape, "label": LABEL.shape}
+
+
+def test_shapes_of_a_damaged_file_are_refused_by_name(path):
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(MedbenchError, match="not a readable") as caught:
+        read_shapes(path)
+    assert path.name in caught.value.message
 
 
 def test_equal_arrays_give_equal_bytes(path, tmp_path):

@@ -1,6 +1,9 @@
 """The program that makes the shipped rows: plans fit the package, substitutes are laid out as releases."""
 
+import argparse
 import importlib.util
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import numpy as np
 import pytest
 
 from medbench.challenges import list_challenges, load_challenge
+from medbench.leaderboards.results import read_results
+from medbench.leaderboards.training_budget import budget_minutes
 from medbench.running.networks import suitable_models
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
@@ -56,9 +61,57 @@ def test_a_substitute_is_laid_out_as_the_release(
     assert (root / "substitute.txt").read_text().strip()
 
 
-def test_the_table_of_budgets_keeps_what_was_not_made_anew(make_rows, tmp_path):
-    path = tmp_path / "budgets.md"
-    make_rows._write(path, 10, ["| `hc18` | `smp/unet` | 27 | 9.8 |", "| `acdc` | `smp/unet` | 5 | 9.1 |"])
-    make_rows._write(path, 10, ["| `acdc` | `smp/unet` | 6 | 10.1 |"])
-    lines = [line for line in path.read_text().splitlines() if line.startswith("| `")]
-    assert lines == ["| `acdc` | `smp/unet` | 6 | 10.1 |", "| `hc18` | `smp/unet` | 27 | 9.8 |"]
+@pytest.mark.parametrize(
+    ("summary", "steps"),
+    [
+        ({"steps": 11, "cpu_s": 25.0, "cpu_s_first_step": 5.0}, 89),
+        ({"steps": 89, "cpu_s": 181.0, "cpu_s_first_step": 5.0}, 89),
+        ({"steps": 1, "cpu_s": 400.0, "cpu_s_first_step": 399.0}, 1),
+        ({"steps": 2, "cpu_s": 700.0, "cpu_s_first_step": 300.0}, 1),
+    ],
+)
+def test_as_many_steps_are_trained_as_cost_the_budget(make_rows, summary, steps):
+    assert make_rows.affordable_steps(summary, 180) == steps
+
+
+def test_a_training_that_misses_the_budget_is_repeated_and_a_repeated_call_finds_the_last(
+    make_rows, tmp_path, monkeypatch
+):
+    """A step costs 2 s in the first 21 seconds and 2.5 s in a whole training; 5 s go before the first."""
+    trained = []
+
+    def pretend(words):
+        given = [word.partition("=")[2] for word in words if word.startswith("max_steps=")]
+        runs = Path(words[words.index("--runs") + 1])
+        steps, step_s = (int(given[0]), 2.5) if given else (9, 2.0)
+        folder = runs / "hc18" / "smp-unet" / "training" / f"quick-{steps}"
+        if (folder / "training.json").exists():
+            return
+        trained.append(steps)
+        summary = {"model": "smp/unet", "challenge": "hc18", "split": "train", "steps": steps}
+        summary |= {"recipe": {"max_steps": int(given[0]) if given else 0}, "finished": str(len(trained))}
+        summary |= {"cpu_s": 5 + step_s * (steps - 1), "cpu_s_first_step": 5.0}
+        folder.mkdir(parents=True)
+        (folder / "training.json").write_text(json.dumps(summary))
+
+    monkeypatch.setattr(make_rows, "_medbench", pretend)
+    arguments = argparse.Namespace(minutes=3.0, runs=tmp_path / "runs")
+    learn = ["train", "-m", "smp/unet", "-c", "hc18"]
+    for _ in range(2):
+        assert make_rows._trained_steps(learn, tmp_path / "steps.json", arguments) == 71
+        assert trained == [9, 89, 71]
+
+
+def test_the_shipped_table_of_budgets_is_what_the_rows_give(make_rows, tmp_path):
+    """Every network that is trained here has the same budget and keeps it."""
+    boards = tmp_path / "leaderboards"
+    for path in FOLDER.glob("*/results.jsonl"):
+        (boards / path.parent.name).mkdir(parents=True)
+        shutil.copy(path, boards / path.parent.name)
+    missed = make_rows.write_budgets(boards)
+    assert (boards / "budgets.md").read_text() == (FOLDER / "budgets.md").read_text()
+    assert missed == []
+    rows = [row for name in make_rows.PLANS for row in read_results(FOLDER, name)]
+    planned = {budget_minutes(row) for row in rows if row["recipe"] and row["model"] != make_rows.CONSTANT}
+    assert len(planned) == 1
+    assert planned.pop() > 0

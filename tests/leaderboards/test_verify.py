@@ -256,7 +256,7 @@ def test_boards_of_two_machines_are_joined(original, boards, small_cvc, tmp_path
     ]  # fmt: skip
     assert found(boards) == []
     (again,) = merge(boards, [other])
-    assert (again.new, again.known) == (0, 2)
+    assert (again.new, again.old) == (0, 2)
     fresh = tmp_path / "fresh"
     merge(fresh, [other, boards])
     assert found(fresh) == []
@@ -292,7 +292,7 @@ def test_the_digit_that_was_changed_is_found():
     text = '{"a": {"b": [1.25, 2.5]}, "c": "x"}'
     digest = hashlib.sha256(text.encode()).hexdigest()
     edit = find_edit(text.replace("2.5", "2.7"), digest)
-    assert (edit.place, edit.stands, edit.sealed) == ("a.b[1]", 2.7, 2.5)
+    assert (edit.place, edit.stands, edit.original) == ("a.b[1]", 2.7, 2.5)
     assert find_edit(text.replace("1.25, 2.5", "1.26, 2.7"), digest) is None
 
 

@@ -7,7 +7,8 @@ from medbench.models import model_entry
 from medbench.models.blocks import bi_level_routing_attention as attention
 from medbench.models.brau_net import BRAUNet
 
-TAGS = ("256x256_c3_s4", "256x256_c3_s0")
+TAGS = ("256x256_c3_s4", pytest.param("256x256_c3_s0", marks=pytest.mark.exhaustive))
+"""Two images of one size."""
 OUR_NAMES = {
     "bra_unet.patch_embed": "stem",
     "bra_unet.stages.0.blocks.0": "encoder.0.0",

@@ -32,7 +32,7 @@ def test_baselines_have_the_parameters_of_torchvision(name):
     assert shapes == {key: tensor.shape for key, tensor in theirs.state_dict().items()}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [*TINY, "torchvision/retinanet_resnet18_fpn"])
 def test_the_contract_of_models(name):
     check_model(name)
 

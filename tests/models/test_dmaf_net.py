@@ -130,7 +130,7 @@ def test_order_of_the_modalities_does_not_matter(network):
 def test_gradient_of_a_missing_modality_is_exactly_zero(here):
     network = tiny().train()
     paths = network.paths(volumes(), torch.tensor([here]))
-    terms = (paths.logits, *paths.deep, *paths.separate, *paths.modalities, paths.fused)
+    terms = (paths.logits, *paths.deep, *paths.separate, *paths.modalities, paths.joint)
     sum(term.square().sum() for term in terms).backward()
     for there, encoder in zip(here, network.encoders, strict=True):
         for name, parameter in encoder.named_parameters():
@@ -144,7 +144,7 @@ def test_training_reaches_every_parameter():
     network = tiny().train()
     paths = network.paths(volumes(), torch.ones(1, 4, dtype=torch.bool))
     tokens = paths.modalities[0].flatten(2).transpose(1, 2)
-    fused = paths.fused.flatten(2).transpose(1, 2)
+    fused = paths.joint.flatten(2).transpose(1, 2)
     related = (network.relation.attend(tokens, fused), network.relation.map(tokens))
     terms = (paths.logits, *paths.deep, *paths.separate, *related)
     sum(term.square().mean() for term in terms).backward()

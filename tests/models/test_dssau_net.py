@@ -6,7 +6,8 @@ from medbench.core.errors import MedbenchError
 from medbench.models import model_entry
 from medbench.models.dssau_net import DSSAUNet
 
-CASES = ("256x256_s7", "192x256_s0", "256x256_s0")
+CASES = ("256x256_s7", "192x256_s0", pytest.param("256x256_s0", marks=pytest.mark.exhaustive))
+"""Two images of one size, and one of another."""
 OUR_NAMES = {
     "Encoder.stages.0.0.attn": "encoder.0.0.attention",
     "Encoder.stages.0": "encoder.0",

@@ -142,7 +142,7 @@ def dense_attention(layer, tokens, global_frames, n_seen):
         weights = (torch.einsum("hd,jhd->hj", q[i], k[keys]) / math.sqrt(8)).softmax(-1)
         rows.append(torch.einsum("hj,jhd->hd", weights, v[keys]))
     context = torch.stack(rows).flatten(1)
-    if layer.scrambled:
+    if layer.memory_order:
         context = context.T.contiguous().view(context.shape)
     return layer.norm(layer.output(context) + tokens[0])[None]
 
@@ -152,7 +152,7 @@ def dense_attention(layer, tokens, global_frames, n_seen):
 @pytest.mark.parametrize("scrambled", [False, True])
 def test_blocks_attend_as_the_definition_says(n, n_seen, scrambled):
     torch.manual_seed(n)
-    layer = LocalGlobalAttention(16, 4, 4, 0.0, scrambled=scrambled).double()
+    layer = LocalGlobalAttention(16, 4, 4, 0.0, memory_order=scrambled).double()
     tokens = torch.randn(1, n, 16).double()
     global_frames = torch.tensor([[0, n // 2, n // 2, n - 1]])
     counted = None if n_seen is None else torch.tensor([[n_seen]])
@@ -283,7 +283,8 @@ def test_the_card_tells_the_cost_of_what_predicts():
 
 @pytest.mark.slow
 def test_cost_is_linear_in_the_frames_for_a_given_summary_and_global_frames():
-    network = build("fulltransnet", length=4096)
+    """In every layer, so that one each of the encoder and the decoder tells it."""
+    network = build("fulltransnet", length=4096, encoder_layers=1, decoder_layers=1)
     costs = [count_cost(network, (1, n, 1024), further=fixed_inputs) for n in (1024, 2048, 3072, 4096)]
     for figures in ([cost.macs for cost in costs], [cost.activation_bytes for cost in costs]):
         steps = [after - before for before, after in itertools.pairwise(figures)]

@@ -19,11 +19,11 @@ PLACES = {
 }
 CASES = [
     ("medformer_tiny", "medformer_tiny.classifier", "224x224_s0"),
-    ("medformer_tiny", "medformer_tiny.classifier", "256x256_s0"),
-    ("medformer_small", "medformer_small.classifier", "224x224_s0"),
+    pytest.param("medformer_tiny", "medformer_tiny.classifier", "256x256_s0", marks=pytest.mark.exhaustive),
+    pytest.param("medformer_small", "medformer_small.classifier", "224x224_s0", marks=pytest.mark.exhaustive),
     ("medformer_small", "medformer_small.classifier", "256x256_s1"),
     ("medformer_base", "medformer_base.classifier", "224x224_s0"),
-    ("medformer_base", "medformer_base.classifier", "256x256_s0"),
+    pytest.param("medformer_base", "medformer_base.classifier", "256x256_s0", marks=pytest.mark.exhaustive),
     ("medformer_upernet_isic", "medformer_small", "256x256_s1"),
     ("medformer_upernet_synapse", "medformer_base", "224x224_s0"),
 ]

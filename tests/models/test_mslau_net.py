@@ -1,4 +1,5 @@
 import importlib
+import itertools
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,14 @@ def authors(golden, fill):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grad", [False, True], ids=["inference", "gradient"])
-@pytest.mark.parametrize("tag", ["synapse", "cvc"])
+@pytest.mark.parametrize(
+    ("tag", "grad"),
+    [
+        ("synapse", False),
+        ("cvc", True),
+        *(pytest.param(*one, marks=pytest.mark.exhaustive) for one in (("synapse", True), ("cvc", False))),
+    ],
+)
 def test_computes_what_the_authors_program_computes(tag, grad, golden, fill, relative_error):
     case, arrays, state = authors_state(golden, fill, tag)
     network = medbench.create_model("mslau_net", num_classes=case["num_classes"])
@@ -224,9 +231,14 @@ def count_values(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("raw_view", [True, False])
-@pytest.mark.parametrize("mixed_heads", [True, False])
-@pytest.mark.parametrize("exchanged_softmax", [True, False])
+@pytest.mark.parametrize(
+    ("raw_view", "mixed_heads", "exchanged_softmax"),
+    [
+        # every pair of settings once; the other half with --full
+        pytest.param(*one, marks=[] if sum(one) % 2 else [pytest.mark.exhaustive])
+        for one in itertools.product([True, False], repeat=3)
+    ],
+)
 def test_attention_has_right_gradients(raw_view, mixed_heads, exchanged_softmax):
     torch.manual_seed(0)
     layer = MultiScaleLinearAttention(

@@ -135,7 +135,7 @@ def test_renaming_takes_the_first_place_that_fits_and_the_later_of_two():
         "Lab",
         [(r"(b\.)?a\.x", "ours"), (r"a\.", "never")],
         [(r"\.w$", ".weight")],
-        unused=r"a\.dead$",
+        skip=r"a\.dead$",
     )
     assert renamed == {"ours.weight": two}
     with pytest.raises(MedbenchError, match="first: c"):

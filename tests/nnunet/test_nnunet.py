@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import zipfile
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnu
 
 import torch
 
+import warm_python
 from medbench.inference.weights import load_checkpoint
 from medbench.io.nifti_mha import write_volume
 from medbench.nnunet.data import split_folds, write_raw
@@ -65,9 +67,33 @@ def train_tiny(root, runs, progress=None, workers=0):
     )  # fmt: skip
 
 
+IMPORTED = (
+    "acvl_utils.cropping_and_padding.bounding_boxes", "batchgeneratorsv2.transforms.spatial.spatial",
+    "dynamic_network_architectures", "matplotlib.pyplot", "nibabel", "seaborn", "SimpleITK", "skimage.io",
+    "torch._dynamo",
+)  # fmt: skip
+"""What nnU-Net imports, but for its own modules, which keep the folders that they find on import."""
+
+
 @pytest.fixture(scope="module")
-def trained(small_cvc, tmp_path_factory):
-    return train_tiny(small_cvc, tmp_path_factory.mktemp("runs"))
+def nursery():
+    """A process from which nnU-Net's are forked, as its imports take longer than its tiny trainings."""
+    nursery = warm_python.Nursery(*IMPORTED)
+    own = SimpleNamespace(**{**vars(subprocess), "Popen": nursery.Popen})
+    yield own
+    nursery.close()
+
+
+@pytest.fixture
+def warm(nursery, monkeypatch):
+    monkeypatch.setattr("medbench.nnunet.training.subprocess", nursery)
+
+
+@pytest.fixture(scope="module")
+def trained(nursery, small_cvc, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medbench.nnunet.training.subprocess", nursery)
+        return train_tiny(small_cvc, tmp_path_factory.mktemp("runs"))
 
 
 def change(path, **changes):
@@ -242,11 +268,14 @@ def commands():
         (1, 0),
     ],
 )
-def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers, later):
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    trained, nursery, small_cvc, tmp_path, workers, later, monkeypatch
+):
     with pytest.raises(KeyboardInterrupt):
         train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)
     assert not list(tmp_path.rglob("weights.pt"))
     assert not [name for name in commands() if str(tmp_path) in name], "a reading process lives on"
+    monkeypatch.setattr("medbench.nnunet.training.subprocess", nursery)
     resumed = train_tiny(small_cvc, tmp_path, Told(), later)
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")
@@ -255,7 +284,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tm
 
 @pytest.mark.slow
 def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_predicts(
-    trained, small_cvc, tmp_path
+    trained, small_cvc, tmp_path, warm
 ):
     """At a rate of 0 the weights of nnU-Net's own checkpoint come out as they went in."""
     (native,) = trained.parent.rglob("checkpoint_final.pth")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from medbench.core import plugins
 from medbench.core.errors import MedbenchError
 from medbench.core.imported_files import imported_files
-from medbench.core.plugins import load_plugin, plugin_hashes
+from medbench.core.plugins import copy_plugins, load_copied_plugins, load_plugin, plugin_hashes
 
 TINY = Path(__file__).parents[1] / "tasks" / "plugin.py"
 ENTRY_POINTS = "[medbench.models]\nlab/net = lab_models:ENTRY\n"
@@ -161,6 +162,80 @@ def test_what_a_plugin_imports_inside_a_function_is_its_own(tmp_path):
     before = plugin_hashes()["lab.py"]
     (tmp_path / "lab_sizes.py").write_text("WIDTH = 9\n")
     assert plugin_hashes()["lab.py"] != before
+
+
+def test_files_that_a_plugin_opens_are_in_its_hash_and_travel(tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "_files", {})
+    folder = tmp_path / "lab"
+    (folder / "tables" / "__pycache__").mkdir(parents=True)
+    (folder / "tables" / "__pycache__" / "sizes.pyc").write_text("")
+    for name in ("sizes.json", "tables/a.csv", "tables/deep.csv", "tables/.hidden", "another.json"):
+        (folder / name).write_text("1")
+    (folder / "lab.py").write_text('medbench_files = ["sizes.json", "tables"]\n')
+    load_plugin(folder / "lab.py")
+    hashes = [plugin_hashes()["lab.py"]]
+    for name in ("sizes.json", "tables/a.csv", "tables/new.csv"):
+        (folder / name).write_text("2")
+        hashes.append(plugin_hashes()["lab.py"])
+    assert len(set(hashes)) == 4
+    for name in ("another.json", "tables/.hidden", "tables/__pycache__/sizes.pyc"):
+        (folder / name).write_text("2")
+    assert plugin_hashes()["lab.py"] == hashes[-1]
+    copy_plugins(tmp_path / "app")
+    files = {path.relative_to(tmp_path / "app" / "00").as_posix() for path in (tmp_path / "app").rglob("*.*")}
+    assert files == {"lab.py", "sizes.json", "tables/a.csv", "tables/deep.csv", "tables/new.csv"}
+    monkeypatch.setattr(plugins, "_files", {})
+    load_copied_plugins(tmp_path / "app")
+    assert plugin_hashes()["lab.py"] == hashes[-1]
+    (tmp_path / "app" / "00" / "sizes.json").unlink()
+    with pytest.raises(MedbenchError, match=r"its medbench_files name 'sizes\.json'"):
+        plugin_hashes()
+
+
+def test_a_file_that_a_plugin_opens_is_in_the_key_of_a_run(medbench, plugin):
+    (plugin.parent / "sizes.json").write_text("1")
+    plugin.write_text('medbench_files = ["sizes.json"]\n' + plugin.read_text())
+    first = run(medbench, plugin)
+    (plugin.parent / "sizes.json").write_text("2")
+    assert run(medbench, plugin)["key"] != first["key"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("'sizes.json'", "are no list of names"),
+        ("[1]", "are no list of names"),
+        ("['none.json']", "name 'none.json', which is no file and no folder with files beside it"),
+        ("['../other.json']", "name '../other.json'"),
+        ("['link.json']", "name 'link.json'"),
+        ("['empty']", "name 'empty'"),
+    ],
+)
+def test_files_that_are_not_beside_a_plugin_are_refused(tmp_path, value, told):
+    folder = tmp_path / "lab"
+    (folder / "empty").mkdir(parents=True)
+    (tmp_path / "other.json").write_text("1")
+    (folder / "link.json").symlink_to(tmp_path / "other.json")
+    (folder / "lab.py").write_text(f"medbench_files = {value}\n")
+    with pytest.raises(MedbenchError, match=re.escape(told)) as caught:
+        load_plugin(folder / "lab.py")
+    assert caught.value.code == "plugin.files"
+    assert folder / "lab.py" not in plugins.loaded_plugins()
+
+
+def test_every_file_of_an_editable_package_is_in_its_hash(tmp_path, monkeypatch):
+    package, info = tmp_path / "lab_editable", tmp_path / "lab_editable-1.0.dist-info"
+    package.mkdir()
+    info.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "sizes.json").write_text("1")
+    (info / "METADATA").write_text("Name: lab-editable\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[medbench.models]\nlab/editable = lab_editable:ENTRY\n")
+    (info / "direct_url.json").write_text('{"url": "file:///", "dir_info": {"editable": true}}')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = plugin_hashes()["lab-editable 1.0"]
+    (package / "sizes.json").write_text("2")
+    assert plugin_hashes()["lab-editable 1.0"] != before
 
 
 @pytest.mark.parametrize(

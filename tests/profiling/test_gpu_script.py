@@ -22,8 +22,14 @@ def script(monkeypatch):
 
 
 @pytest.mark.slow
-def test_families_of_every_task_on_images_are_measured(script, tmp_path, monkeypatch, one_thread):
-    names = ("dssau_net.test", "cm_cgns.classifier", "medformer.retinanet.test", "heatmap_unet.test")
+def test_families_of_images_and_of_pairs_are_measured(script, tmp_path, monkeypatch, one_thread):
+    names = (
+        "dssau_net.test",
+        "cm_cgns.classifier",
+        "medformer.retinanet.test",
+        "heatmap_unet.test",
+        "cm_cgns.pretraining",
+    )
     monkeypatch.setattr(script, "TINY", names)
     page = tmp_path / "gpu.md"
     rows = script.main(["--device", "cpu", "--tiny", "--precision", "32", "--output", str(page)])
@@ -34,18 +40,23 @@ def test_families_of_every_task_on_images_are_measured(script, tmp_path, monkeyp
     assert not page.exists()
 
 
-def test_every_recipe_family_but_nnunets_is_in_the_list(script):
+def test_every_recipe_family_that_has_steps_is_in_the_list(script):
     from gpu_families import TASKS
     from medbench.models import model_entry
+    from medbench.training.pretraining_recipe import FAMILY
     from medbench.training.recipes import FOLDER, RECIPES_OF_TASKS
 
     measured = set()
     for model in script.MODELS:
         entry = model_entry(model)
         task = next((task for task in TASKS if task in entry.offers), "frame_scores")
-        measured.add(task if task in RECIPES_OF_TASKS else entry.recipe_family)
-    elsewhere = {"nnunet", "constant", "cm_cgns_pretraining"}
-    assert measured == {path.stem for path in FOLDER.glob("*.toml")} - elsewhere
+        family = FAMILY if script.PROGRAMS.get(model) is script.PairFamily else entry.recipe_family
+        measured.add(task if task in RECIPES_OF_TASKS else family)
+    assert measured == {path.stem for path in FOLDER.glob("*.toml")} - {"constant"}
+
+
+def test_all_families_are_reckoned_to_take_less_than_four_minutes(script):
+    assert sum(map(script.reckoned_s, script.MODELS)) <= script.LIMIT_S < 240
 
 
 def test_the_page_names_the_gpu_and_what_failed_is_a_row(script):

@@ -153,7 +153,7 @@ def test_what_belongs_to_another_size_is_not_drawn(tmp_path, monkeypatch):
     (frame,) = figure.frames
     assert frame.overlay.count("reference") == 3
     assert "prediction" not in frame.overlay
-    assert not figure.marked
+    assert not figure.has_marks
 
 
 def test_slices_of_a_prediction_of_another_size_show_the_reference_alone():

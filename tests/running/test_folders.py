@@ -13,8 +13,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.seals import read_lines
 from medbench.io import raster
 from medbench.io.nifti_mha import write_volume
-from medbench.running import executors
-from medbench.running import folders as scored_folders
+from medbench.running import batches, executors, pair_scores
 from medbench.running.folders import evaluate_folders
 
 SPACING = (3.0, 0.8, 0.8)
@@ -115,6 +114,45 @@ def test_workers_do_not_change_the_result(folders):
     assert one.rows == four.rows
 
 
+def test_every_file_is_read_once(folders, monkeypatch):
+    paths = []
+    read = pair_scores.read_labels
+    monkeypatch.setattr(
+        pair_scores, "read_labels", lambda path, **options: (paths.append(path), read(path, **options))[1]
+    )
+    assert len(evaluate_folders(*folders, METRICS, workers=1).rows) == 4
+    assert len(paths) == len(set(paths)) == 8
+
+
+EVERY = ["dice", "iou", "hd", "hd95.pooled", "assd.pooled", "hd.set", "precision", "sensitivity"]
+
+
+@pytest.mark.parametrize("empty", [None, "diagonal", "agree"])
+def test_labels_of_other_references_score_as_if_all_were_asked_for(folders, empty):
+    one, two = (ball() * (ball() == label) for label in (1, 2))
+    write_volume(folders[0] / "a" / "case0.nii.gz", Volume(one, SPACING))  # its prediction has label 2
+    write_volume(folders[0] / "a" / "case1.nii.gz", Volume(two, SPACING))
+    write_volume(folders[1] / "a" / "case1.mha", Volume(two, SPACING))  # neither has label 1
+    write_volume(folders[0] / "a" / "case2.nii.gz", Volume(two * 0, SPACING))
+    write_volume(
+        folders[1] / "a" / "case2.mha", Volume(np.where(ball() == 2, 7, 0).astype(np.uint8), SPACING)
+    )
+    (folders[1] / "a" / "case3.mha").unlink()
+    write_volume(
+        folders[0] / "a" / "case3.nii.gz", Volume(two * 2, SPACING)
+    )  # label 4 alone has no prediction
+    ids = [name for name in medbench.list_metrics() if name in EVERY]
+    assert len(ids) == len(EVERY)
+    keywords = {"empty": empty, "workers": 1}
+    asked = evaluate_folders(*folders, ids, labels=[1, 2, 4], **keywords)
+    turned_up = evaluate_folders(*folders, ids, **keywords)
+    assert list(turned_up.specs) == list(asked.specs)
+    assert [row.scores for row in turned_up.rows] == [row.scores for row in asked.rows]
+    assert [list(row.scores) for row in turned_up.rows] == [list(row.scores) for row in asked.rows]
+    assert turned_up.aggregates == asked.aggregates
+    assert "a/case2: label 7 (192 of 19,200 voxels) is in no reference" in turned_up.notes
+
+
 def of_group(name):
     return name[:-1]
 
@@ -151,7 +189,7 @@ class Deadly(ThreadPoolExecutor):
 
 
 def test_a_pair_that_kills_its_workers_fails_alone(folders, monkeypatch):
-    monkeypatch.setattr(scored_folders, "BATCHES", 1)
+    monkeypatch.setattr(batches, "SHARES", 1)
     whole = evaluate_folders(*folders, METRICS)
     with Deadly("a/case2") as workers:
         scores = evaluate_folders(*folders, METRICS, workers=workers)
@@ -159,6 +197,19 @@ def test_a_pair_that_kills_its_workers_fails_alone(folders, monkeypatch):
     assert lost.status == "failed"
     assert "died 3 times" in lost.reason
     assert [row for row in scores.rows if row is not lost] == [whole.rows[place] for place in (0, 1, 3)]
+
+
+@pytest.mark.parametrize("deadly", [0, 1, 2])
+def test_a_call_that_kills_its_process_is_blamed_and_no_other(monkeypatch, deadly):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
+    executor = executors.JoiningProcesses(1)
+    calls = [executor.submit(os._exit if number == deadly else abs, -number) for number in range(4)]
+    with pytest.raises(BrokenExecutor):
+        calls[deadly].result(60)
+    assert [call.result(60) for call in calls if call is not calls[deadly]] == [
+        number for number in range(4) if number != deadly
+    ]
+    executor.shutdown()
 
 
 def test_calls_that_have_not_begun_are_dropped_on_request(monkeypatch):

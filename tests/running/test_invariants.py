@@ -12,7 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.score import Score
 from medbench.io.nifti_mha import write_volume
-from medbench.running import folders
+from medbench.running import folders, pair_scores
 from medbench.running.request import Inference
 from medbench.running.run import run
 
@@ -62,7 +62,7 @@ def test_a_folder_evaluation_is_refused_too(tmp_path, monkeypatch):
     for side in ("ref", "pred"):
         write_volume(tmp_path / side / "p7.nii.gz", Volume(labels, (1.0, 1.0, 1.0)))
     monkeypatch.setattr(
-        folders, "evaluate_maps", lambda *_, **__: {"1": {"dice": Score(0.5), "iou": Score(0.5)}}
+        pair_scores, "evaluate_maps", lambda *_, **__: {"1": {"dice": Score(0.5), "iou": Score(0.5)}}
     )
     with pytest.raises(MedbenchError, match=r"Case p7: 1: iou 0.5 is not dice/\(2 - dice\)"):
         folders.evaluate_folders(tmp_path / "ref", tmp_path / "pred", ["dice", "iou"])

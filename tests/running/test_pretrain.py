@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
+import warm_process
 from medbench.challenges.mimic_cxr.pairs import split_pairs, training_pairs
 from medbench.challenges.mimic_cxr.sample import write_sample
 from medbench.core.errors import MedbenchError
@@ -41,6 +40,13 @@ def request(folder, tmp_path, **changes):
     return PretrainRequest(data=folder, recipe="test", runs=tmp_path / "runs", **changes)
 
 
+@pytest.fixture(scope="module")
+def pretrained(pairs_folder, tmp_path_factory, one_thread):
+    """A pre-training, not to be changed: where it wrote, and its weights."""
+    place = tmp_path_factory.mktemp("pretrained")
+    return place, pretrain(request(pairs_folder, place), CPU)
+
+
 def states(weights):
     return load_checkpoint(weights).state
 
@@ -48,7 +54,7 @@ def states(weights):
 def test_pairs_of_the_layout(pairs_folder):
     pairs = split_pairs(pairs_folder)
     assert {split: len(indices) for split, indices in pairs.indices.items()} == COUNTS
-    assert pairs.refused == ()
+    assert pairs.reasons == ()
     first = pairs.pairs[1]
     assert first.findings["Consolidation"] is True
     assert first.load(64).shape == (64, 64)
@@ -87,8 +93,8 @@ def test_packed_tables_are_read(copy, pairs_folder):
 
 
 @pytest.mark.slow
-def test_pretraining_leaves_weights_and_a_record(pairs_folder, tmp_path):
-    weights = pretrain(request(pairs_folder, tmp_path), CPU)
+def test_pretraining_leaves_weights_and_a_record(pairs_folder, pretrained):
+    place, weights = pretrained
     summary = read_json(weights.with_name("training.json"))
     assert summary["text_weights"] == "none"
     assert set(summary["validation"]) == {"stage_1", "stage_2"}
@@ -101,58 +107,44 @@ def test_pretraining_leaves_weights_and_a_record(pairs_folder, tmp_path):
     assert figures["probe_difference"]["value"] == pytest.approx(difference)
     assert (weights.with_name("tokenizer") / "vocab.txt").is_file()
     before = weights.stat().st_mtime_ns
-    assert pretrain(request(pairs_folder, tmp_path), CPU) == weights
+    assert pretrain(request(pairs_folder, place), CPU) == weights
     assert weights.stat().st_mtime_ns == before
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from medbench.running.pretrain import PretrainRequest, pretrain
-from medbench.training import pretraining_task
-from medbench.training.hardware import Hardware
+LONGER = {"recipe_changes": {"epochs": 2, "second_epochs": 2}}
 
-left = [int(sys.argv[3])]
-step = pretraining_task.PretrainingTask.training_step
-def counted(self, batch, index):
-    left[0] -= 1
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch, index)
-pretraining_task.PretrainingTask.training_step = counted
-pretrain(
-    PretrainRequest(data=Path(sys.argv[1]), recipe="test", runs=Path(sys.argv[2]),
-                    recipe_changes={"epochs": 2, "second_epochs": 2}),
-    Hardware("cpu", 1, workers=int(sys.argv[4])))
-"""
+
+def killed_pretraining(folder, place, steps, workers):
+    """A pre-training that is killed before its next step."""
+    from medbench.training.pretraining_task import PretrainingTask
+
+    warm_process.as_a_shell_starts_it()
+    step, left = PretrainingTask.training_step, iter(range(steps))
+
+    def counted(self, batch, index):
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch, index)
+
+    PretrainingTask.training_step = counted
+    pretrain(request(folder, place, **LONGER), replace(CPU, workers=workers))
 
 
 @pytest.mark.slow
 def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_path, full):
-    changes = {"recipe_changes": {"epochs": 2, "second_epochs": 2}}
     kills = [
         (4, 0),
         (7, 2),
     ]  # in the first stage's second epoch, in the second stage's with reading processes
     for steps, workers in kills if full else kills[1:]:
-        code = subprocess.run(
-            [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-c",
-                KILLED,
-                pairs_folder,
-                tmp_path / "killed/runs",
-                str(steps),
-                str(workers),
-            ],
-            check=False,
-            env=dict(os.environ),
-        ).returncode
-        assert code == -signal.SIGKILL
-    resumed = pretrain(request(pairs_folder, tmp_path / "killed", **changes), replace(CPU, workers=2))
-    whole = pretrain(request(pairs_folder, tmp_path / "whole", **changes), CPU)
+        process = warm_process.CONTEXT.Process(
+            target=killed_pretraining, args=(pairs_folder, tmp_path / "killed", steps, workers)
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    resumed = pretrain(request(pairs_folder, tmp_path / "killed", **LONGER), replace(CPU, workers=2))
+    whole = pretrain(request(pairs_folder, tmp_path / "whole", **LONGER), CPU)
     first, second = states(resumed), states(whole)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -161,7 +153,7 @@ def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, tmp_path):
+def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, pretrained):
     from medbench.core.seeds import derived_seed
     from medbench.models import create_model
     from medbench.training.pair_data import PairImages
@@ -169,7 +161,7 @@ def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, t
     from medbench.training.pretraining_recipe import load_pretraining_recipe
     from medbench.training.report_tokens import load_tokenizer, tokenize
 
-    weights = pretrain(request(pairs_folder, tmp_path), CPU)
+    _, weights = pretrained
     record = read_json(weights.with_name("training.json"))
     recipe = load_pretraining_recipe("test", {})
     tokenizer = load_tokenizer(weights.with_name("tokenizer"))
@@ -226,6 +218,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(pairs_folder, t
         ({"text_weights": tmp_path / "empty"}, "weights.missing"),
         ({"recipe_changes": {"batch_size": 0}}, "recipe.setting"),
         ({"recipe_changes": {"speed": 1}}, "recipe.setting"),
+        ({"recipe_changes": {"learning_rate": "nan"}}, "recipe.setting"),
+        ({"recipe_changes": {"learning_rate": 0}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 0}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 49}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 2}}, "clusters.few_sentences"),
+        ({"recipe_changes": {"epochs": True}}, "recipe.setting"),
+        ({"recipe_changes": {"network": 5}}, "recipe.setting"),
         ({"options": {"num_clusters": 128}}, "clusters.few_sentences"),
     ):
         with pytest.raises(MedbenchError) as caught:
@@ -278,12 +277,12 @@ PROMPTS = """
 
 
 @pytest.mark.slow
-def test_zero_shot_predictions_are_scored_as_a_challenge_scores_classes(pairs_folder, tmp_path):
+def test_zero_shot_predictions_are_scored_as_a_challenge_scores_classes(pairs_folder, pretrained, tmp_path):
     from typer.testing import CliRunner
 
     from medbench.cli.main import app
 
-    weights = pretrain(request(pairs_folder, tmp_path), CPU)
+    _, weights = pretrained
     (tmp_path / "prompts.toml").write_text(PROMPTS)
     asked = ["-m", "cm_cgns", "--prompts", str(tmp_path / "prompts.toml"), "--data", str(pairs_folder)]
     out = tmp_path / "out"
@@ -307,8 +306,8 @@ def test_zero_shot_predictions_are_scored_as_a_challenge_scores_classes(pairs_fo
 
 
 @pytest.mark.slow
-def test_reports_are_ranked_for_every_radiograph(pairs_folder, tmp_path):
-    weights = pretrain(request(pairs_folder, tmp_path), CPU)
+def test_reports_are_ranked_for_every_radiograph(pairs_folder, pretrained, tmp_path):
+    _, weights = pretrained
     found = retrieve(
         "cm_cgns", tmp_path / "ranks.jsonl", data=pairs_folder, weights=str(weights), runs=tmp_path
     )

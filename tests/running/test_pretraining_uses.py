@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from medbench.challenges.chexpert.sample import write_sample as write_chexpert
 from medbench.challenges.mimic_cxr.sample import write_sample as write_pairs
-from medbench.challenges.object_cxr.sample import write_sample as write_objects
-from medbench.challenges.rsna_pneumonia.sample import write_sample as write_rsna
-from medbench.challenges.siim_pneumothorax.sample import write_sample as write_siim
 from medbench.core.files import read_json
 from medbench.inference.start_weights import start_weights
 from medbench.inference.weights import load_checkpoint
@@ -22,14 +18,6 @@ CPU = Hardware("cpu", 1)
 SIZES = {"widths": [4, 4, 8, 8], "depths": [1, 1, 1, 1]}
 HEADS = {"head_widths": [8, 8, 8]}
 SHORT = {"image_size": 32, "batch_size": 4, "max_steps": 1}
-DATA = {
-    "chexpert": write_chexpert,
-    "rsna_pneumonia": write_rsna,
-    "rsna_pneumonia_masks": write_rsna,
-    "rsna_pneumonia_boxes": write_rsna,
-    "siim_pneumothorax": write_siim,
-    "object_cxr": write_objects,
-}
 AGAIN = pytest.mark.exhaustive  # the same network and recipe as in the line before, on other data
 USES = [
     ("cm_cgns.classifier", "chexpert", "linear_probe", "encoder.backbone.", {}),
@@ -52,14 +40,6 @@ def run(tmp_path_factory, one_thread):
     return pretrain(asked, CPU).parent
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for writer in dict.fromkeys(DATA.values()):
-        writer(root / writer.__module__.split(".")[2])
-    return {name: root / writer.__module__.split(".")[2] for name, writer in DATA.items()}
-
-
 def backbone(state):
     beginning = "image_encoder.backbone."
     return {
@@ -76,12 +56,12 @@ def part(state, beginning):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "challenge", "recipe", "beginning", "options"), USES)
 def test_encoders_of_a_pretraining_stay_frozen_or_are_tuned(
-    run, folders, tmp_path, model, challenge, recipe, beginning, options
+    run, unmarked, tmp_path, model, challenge, recipe, beginning, options
 ):
     pretrained = backbone(load_checkpoint(run / "weights.pt").state)
     own = {**SIZES, **options}
     asked = {
-        "recipe": recipe, "recipe_changes": SHORT, "data": folders[challenge], "split": "train_10",
+        "recipe": recipe, "recipe_changes": SHORT, "data": unmarked(challenge), "split": "train_10",
         "runs": tmp_path / "runs", "hardware": CPU,
     }  # fmt: skip
     name = beginning.split(".")[0]
@@ -93,7 +73,7 @@ def test_encoders_of_a_pretraining_stay_frozen_or_are_tuned(
     assert summary["start"]["frozen"] == [name]
     assert not [key for key in summary["start_parameters"]["missing"] if key.startswith(beginning)]
     counts = run_model(
-        model, challenge, data=folders[challenge], split="val", weights=str(frozen), runs=tmp_path / "runs",
+        model, challenge, data=unmarked(challenge), split="val", weights=str(frozen), runs=tmp_path / "runs",
         leaderboards=tmp_path / "boards",
     ).record.counts  # fmt: skip
     assert counts.ok == counts.total > 0
@@ -108,7 +88,7 @@ def test_encoders_of_a_pretraining_stay_frozen_or_are_tuned(
 
 
 @pytest.mark.slow
-def test_setr_takes_a_pretrained_transformer(folders, tmp_path):
+def test_setr_takes_a_pretrained_transformer(unmarked, tmp_path):
     write_pairs(tmp_path / "pairs", {"train": 8, "validate": 8, "test": 8})
     sizes = {"embed_dim": 16, "depth": 1, "num_heads": 2}
     asked = PretrainRequest(
@@ -120,7 +100,7 @@ def test_setr_takes_a_pretrained_transformer(folders, tmp_path):
     options = {**sizes, "image_size": 32, "decoder_channels": [8, 8, 8, 8]}
     weights = train(
         "cm_cgns.setr", "siim_pneumothorax", recipe="official", recipe_changes=SHORT, options=options,
-        data=folders["siim_pneumothorax"], split="train_10", init=str(run), freeze=["encoder"],
+        data=unmarked("siim_pneumothorax"), split="train_10", init=str(run), freeze=["encoder"],
         runs=tmp_path / "runs", hardware=CPU,
     )  # fmt: skip
     kept = part(load_checkpoint(weights).state, "encoder.")
@@ -129,14 +109,14 @@ def test_setr_takes_a_pretrained_transformer(folders, tmp_path):
 
 
 @pytest.mark.slow
-def test_random_weights_and_a_file_of_imagenets_layout_stand_beside_it(folders, tmp_path):
+def test_random_weights_and_a_file_of_imagenets_layout_stand_beside_it(unmarked, tmp_path):
     fresh = create_model("cm_cgns.classifier", num_classes=1000, **SIZES)
     state = part(fresh.state_dict(), "encoder.backbone.")
     torch.save(
         {**state, "fc.weight": torch.zeros(1000, 32), "fc.bias": torch.zeros(1000)}, tmp_path / "r50.pth"
     )
     asked = {
-        "recipe": "official", "recipe_changes": SHORT, "data": folders["siim_pneumothorax"],
+        "recipe": "official", "recipe_changes": SHORT, "data": unmarked("siim_pneumothorax"),
         "split": "train_10", "options": SIZES, "runs": tmp_path / "runs", "hardware": CPU,
     }  # fmt: skip
     from_file = train(
@@ -229,7 +209,7 @@ training = ["train_1", "train"]
 
 
 @pytest.mark.slow
-def test_a_study_compares_starts_at_every_fraction_of_the_cases(run, folders, tmp_path):
+def test_a_study_compares_starts_at_every_fraction_of_the_cases(run, unmarked, tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
     from medbench.core.progress import SilentProgress
@@ -237,7 +217,7 @@ def test_a_study_compares_starts_at_every_fraction_of_the_cases(run, folders, tm
 
     options = "{widths = [4, 4, 8, 8], depths = [1, 1, 1, 1], image_size = 32}"
     text = (
-        STUDY.replace("OPTIONS", options).replace("RUN", str(run)).replace("DATA", str(folders["chexpert"]))
+        STUDY.replace("OPTIONS", options).replace("RUN", str(run)).replace("DATA", str(unmarked("chexpert")))
     )
     (tmp_path / "study.toml").write_text(text.replace("steps = 1", "epochs = 1"))
     quiet = SilentProgress()

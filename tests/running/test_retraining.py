@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
+import warm_process
+from medbench.core.files import read_json
 from medbench.leaderboards.results import evidence_folder, read_results
 from medbench.records.reading import find_run
 from medbench.running.report import report
@@ -43,6 +46,9 @@ def test_a_row_names_recipe_changes_seeds_settings_and_both_commands(trained):
     )
     assert row["record_sha256"] != row["cases_sha256"]
     assert done.record.environment.scoring_sha256 == row["scoring_sha256"]
+    (summary,) = map(read_json, base.glob("runs/*/*/training/*/training.json"))
+    assert row["training"]["cpu_minutes"] == [round(summary["cpu_s"] / 60, 3)]
+    assert 0 < summary["cpu_s_first_step"] < summary["cpu_s"] < 300
 
 
 def test_a_repeated_run_with_nothing_to_do_changes_no_byte(trained, small_cvc):
@@ -57,7 +63,12 @@ def test_a_repeated_run_with_nothing_to_do_changes_no_byte(trained, small_cvc):
 
 
 @pytest.mark.slow
-def test_networks_are_scored_and_trained_again(trained, small_cvc, monkeypatch):
+def test_networks_are_scored_and_trained_again(trained, small_cvc, monkeypatch, tmp_path):
+    def in_a_warm_process(words, env, **options):
+        assert words[:3] == [sys.executable, "-m", "medbench"]
+        return warm_process.call(words[3:], tmp_path, **env)
+
+    monkeypatch.setattr("medbench.running.verify.subprocess.run", in_a_warm_process)
     base, done = trained
     (report_,) = verify(
         ["cvc_clinicdb"], base / "boards", Again(data=small_cvc, predictions=base / "runs", retrain=True)

@@ -307,7 +307,7 @@ def test_a_killed_training_ends_with_the_same_weights(small_iugc, tmp_path, full
         process = warm_process.start(arguments, tmp_path, MEDBENCH_RUNS=str(runs), **sequential)
         seen = set()
         while process.is_alive() and len(seen) < checkpoints:
-            time.sleep(0.005)
+            time.sleep(0.02)
             with contextlib.suppress(FileNotFoundError):
                 seen |= {path.stat().st_mtime_ns for path in runs.rglob("resume.ckpt")}
         process.kill()

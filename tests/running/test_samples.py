@@ -13,8 +13,8 @@ from medbench.core.progress import SilentProgress
 from medbench.running.data import resolve_data
 from medbench.running.samples import HASHES, MARKER, file_hashes, image_hashes, is_sample, sample_folder
 
-CHALLENGE = load_challenge("psfhs")
-NAME = "psfhs"
+NAME = "myops2020"
+CHALLENGE = load_challenge(NAME)
 
 
 class Told(SilentProgress):

@@ -102,7 +102,7 @@ def test_a_run_names_weights_options_and_plug_ins_by_words(tmp_path):
         runs=tmp_path / "runs",
         plugins=(tmp_path / "plugin.py",),
     )
-    assert request.command(shared=True) == (
+    assert request.command(for_record=True) == (
         "medbench --plugin {plugins}/plugin.py run -m m -c c --data {data} --weights {weights} "
         "--set 'encoder_weights=\"{encoder_weights}\"' --set 'encoder=\"tu-x\"' --image-size 64"
     )

@@ -21,19 +21,9 @@ TINY = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window
 SET = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
 
 
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    """Both samples without their marker, as if they were real copies."""
-    folder = tmp_path_factory.mktemp("released")
-    for name in ("summe", "tvsum"):
-        (folder / name).mkdir()
-        load_challenge(name).release.write_sample(folder / name, {})
-    return folder
-
-
 @pytest.fixture
-def tvsum(released, tmp_path):
-    return shutil.copytree(released / "tvsum", tmp_path / "tvsum")
+def tvsum(unmarked, tmp_path):
+    return shutil.copytree(unmarked("tvsum"), tmp_path / "tvsum")
 
 
 def put(group, name, values):
@@ -144,13 +134,13 @@ def test_a_fold_that_names_an_absent_video_is_refused(command, tvsum):
 
 
 @pytest.mark.slow
-def test_a_video_longer_than_the_network_fails_alone(command, released):
-    with h5py.File(released / "summe" / file_name("summe")) as file:
+def test_a_video_longer_than_the_network_fails_alone(command, unmarked):
+    with h5py.File(unmarked("summe") / file_name("summe")) as file:
         steps = {f"video_{number}": int(file[f"video_{number}/n_steps"][()]) for number in (1, 7, 8, 13, 22)}
     length = sorted(steps.values())[2]
     longer = {key for key, count in steps.items() if count > length}
     done = command(
-        "run", "-m", "fulltransnet", "-c", "summe", "--data", released / "summe", "--split", "fold1",
+        "run", "-m", "fulltransnet", "-c", "summe", "--data", unmarked("summe"), "--split", "fold1",
         "--weights", "none", *SET, "--set", f"length={length}",
     )  # fmt: skip
     rows = rows_of("summe")
@@ -161,10 +151,10 @@ def test_a_video_longer_than_the_network_fails_alone(command, released):
 
 
 @pytest.mark.slow
-def test_what_is_no_summary_is_refused_by_name(command, released, tmp_path):
+def test_what_is_no_summary_is_refused_by_name(command, unmarked, tmp_path):
     """Importance scores, NaN, a summary of sampled frames, transposed annotators, nothing at all."""
     challenge = load_challenge("tvsum")
-    cases = challenge.cases(released / "tvsum", "fold1")
+    cases = challenge.cases(unmarked("tvsum"), "fold1")
     bad = {
         "video_1": (lambda t: {"summary": np.linspace(0, 1, t.n_frames)}, "summary.not_binary"),
         "video_15": (lambda t: {"summary": np.full(t.n_frames, np.nan)}, "summary.not_binary"),
@@ -181,7 +171,7 @@ def test_what_is_no_summary_is_refused_by_name(command, released, tmp_path):
         write_answer(tmp_path / "p" / f"{case.id}.npz", make(timeline))
     (tmp_path / "p" / "video_43.npz").unlink()
     done = command(
-        "evaluate", "-c", "tvsum", "--data", released / "tvsum", "--split", "fold1", "-p", tmp_path / "p"
+        "evaluate", "-c", "tvsum", "--data", unmarked("tvsum"), "--split", "fold1", "-p", tmp_path / "p"
     )
     assert done.code == 1
     rows = rows_of("tvsum")
@@ -224,11 +214,11 @@ def test_real_annotators_reach_the_published_values(name, command, shared_data, 
     assert "F over random" in done.out
 
 
-def test_labels_of_a_test_video_reach_no_weight_and_no_prediction(released, tmp_path):
+def test_labels_of_a_test_video_reach_no_weight_and_no_prediction(unmarked, tmp_path):
     """The default form, trained: another ground truth of a test video changes no byte of a prediction."""
     predicted = []
     for place in ("one", "other"):
-        root = shutil.copytree(released / "summe", tmp_path / place)
+        root = shutil.copytree(unmarked("summe"), tmp_path / place)
         if place == "other":
             shutil.rmtree(root / "GT")
             with h5py.File(root / file_name("summe"), "a") as file:

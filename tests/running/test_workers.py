@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medbench.core.errors import MedbenchError
+from medbench.core.plugins import load_plugin
 from medbench.running.prediction_orders import Workers
 from medbench.running.request import Inference
 from medbench.running.run import run
@@ -48,6 +49,7 @@ def go(data, place, workers, model="mslau_net.test", cases="*"):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # by a network of the package; a file's network in the next test
 def test_processes_give_the_bytes_of_one_process(small_cvc, one_thread, tmp_path):
     whole = go(small_cvc, tmp_path / "one", 1)
     shared = go(small_cvc, tmp_path / "two", 2)
@@ -60,14 +62,22 @@ def test_processes_give_the_bytes_of_one_process(small_cvc, one_thread, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_no_case(small_cvc, one_thread, tmp_path, monkeypatch):
+def test_a_killed_worker_loses_no_case_and_changes_no_byte(small_cvc, one_thread, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "marker").touch()
     (tmp_path / "fatal.py").write_text(FATAL)
     monkeypatch.setenv("FATAL_MARKER", str(tmp_path / "marker"))
-    finished = go(small_cvc, tmp_path, 2, "fatal.py:Net")
+    load_plugin(tmp_path / "fatal.py")
+    whole = go(small_cvc, tmp_path / "one", 1, "fatal.py:Net")
+    assert (tmp_path / "marker").exists()
+    shared = go(small_cvc, tmp_path / "two", 2, "fatal.py:Net")
     assert not (tmp_path / "marker").exists()
-    assert finished.record.counts.ok == finished.record.counts.total == len(finished.rows)
+    assert shared.record.counts.ok == shared.record.counts.total == len(shared.rows)
+    assert shared.record.key == whole.record.key
+    assert files(shared) == files(whole)
+    assert shared.record.metrics == whole.record.metrics
+    assert shared.command == whole.command
+    assert go(small_cvc, tmp_path / "two", 2, "fatal.py:Net").kept
 
 
 @pytest.mark.slow
@@ -106,7 +116,7 @@ def test_a_worker_with_other_weights_refuses(small_cvc, one_thread, tmp_path):
     )
     job = resolve(request, SilentProgress())
     (order, *_) = prediction_orders._orders(job, job.cases, tmp_path, Workers())
-    assert json.dumps([order.cases, order.unfinished])
+    assert json.dumps([order.cases, order.due])
     with pytest.raises(MedbenchError, match="finds other weights"):
         prediction_orders.predict_order(dataclasses.replace(order, weights_sha256="0" * 64))
     prediction_orders._resolved.cache_clear()

@@ -34,6 +34,9 @@ def test_the_spread_of_a_column():
     assert (result.worst, result.worst_case) == (0.4, "c1")
     worst = spread(DISTANCE, rows_of([3, 9, 9, 1], DISTANCE))
     assert (worst.worst, worst.worst_case, worst.median) == (9.0, "c1", 6.0)
+    signed = MetricSpec("df", "DF", "mm", "lower", "hc.df", signed=True)
+    worst = spread(signed, rows_of([3, -9, 8, 1], signed))
+    assert (worst.worst, worst.worst_case) == (-9.0, "c1"), "a shift to either side is as bad"
     assert spread(DICE, rows_of([0.5])).sd is None
     assert spread(DICE, rows_of([None])) is None
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import warm_python
 from medbench.submissions.build.context import build_context
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers.engines import find_engine
@@ -113,6 +115,16 @@ def write_submission(tmp_path_factory):
         return path
 
     return write
+
+
+@pytest.fixture
+def warm_rehearsals(monkeypatch):
+    """Programs in a relocated root are forked from a process that has imported torch.
+
+    ``rehearse/test_rehearsal.py`` starts them afresh, from nothing but the locked packages.
+    """
+    own = SimpleNamespace(**{**vars(subprocess), "Popen": warm_python.Popen})
+    monkeypatch.setattr("medbench.submissions.containers.runners.subprocess", own)
 
 
 @pytest.fixture(scope="session")

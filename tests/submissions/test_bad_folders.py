@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import SimpleITK
 
+import warm_python
 from medbench.submissions.build.context import build_context
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.entry import run
@@ -181,21 +181,6 @@ BAD_FRAMES = {
     "no rows": (np.zeros((1, 3, 0, 64)), "good", "expected a frame (3, height, width)"),
     "NaN": (np.full((1, 3, 64, 64), np.nan), "good", "not finite"),
 }
-IN_TURN = """
-import os, runpy, sys
-import torch
-program, *roots = sys.argv[1:]
-sys.path.insert(0, os.path.dirname(program))
-for root in roots:
-    child = os.fork()
-    if child == 0:
-        os.environ["MEDBENCH_ROOT"] = root
-        os.dup2(os.open(root + "/errors", os.O_WRONLY | os.O_CREAT), 2)
-        runpy.run_path(program, run_name="__main__")
-        break
-    with open(root + "/code", "w") as file:
-        file.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -211,11 +196,11 @@ def bad_frames(frames, tmp_path_factory):
             listed = json.dumps([{"case": "a", "frames": "0.npy", "labelled": True}])
         if listed is not None:
             (root / "input" / "cases.json").write_text(listed)
-    subprocess.run(
-        [sys.executable, "-c", IN_TURN, str(frames.app / "inference.py"), *map(str, folders.values())],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-    )
+        with (root / "errors").open("w") as errors:
+            command = [sys.executable, frames.app / "inference.py"]
+            own = {**os.environ, "MEDBENCH_ROOT": str(root)}
+            code = warm_python.Popen(command, env=own, stderr=errors).wait()
+        (root / "code").write_text(str(code))
     return folders
 
 

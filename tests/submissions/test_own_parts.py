@@ -20,6 +20,8 @@ from medbench.submissions.reading import read_submission
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.template import submission_text
 
+pytestmark = pytest.mark.usefixtures("warm_rehearsals")
+
 NET = """
 import einops
 from torch import nn
@@ -59,7 +61,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module, name in ((plugins, "_files"), (plugins, "_modules"), (names, "_paths")):
         monkeypatch.setattr(module, name, {})
-    monkeypatch.setattr(project, "_given", None)
+    monkeypatch.setattr(project, "_override", None)
     generator = np.random.default_rng(0)
     for index in range(6):
         image = generator.integers(0, 255, (24, 40, 3), np.uint8)

@@ -19,6 +19,8 @@ from medbench.submissions.platforms.brats import parse_options
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save
 
+pytestmark = pytest.mark.usefixtures("warm_rehearsals")
+
 
 def passed(result):
     return [one for one in result.findings if one.severity != "note"] == [] and result.passed

@@ -31,6 +31,8 @@ from medbench.submissions.platforms.socket_values import (
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import save
 
+pytestmark = pytest.mark.usefixtures("warm_rehearsals")
+
 IMAGE = 'slug = "{0}"\npath = "images/{0}"\n'
 VALUE = 'slug = "{0}"\npath = "{0}.json"\nkind = "{1}"\n'
 

@@ -40,8 +40,8 @@ def test_our_models(name, one_thread):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_SAMPLE)
-def test_our_challenges_with_their_samples(name, sample, tmp_path):
-    check_with(name, sample(name), tmp_path)
+def test_our_challenges_with_their_samples(name, sample, tmp_path, full):
+    check_with(name, sample(name), tmp_path, full)
 
 
 @pytest.mark.exhaustive

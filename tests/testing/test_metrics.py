@@ -78,6 +78,11 @@ def centre_error(pair):
     return float(abs(rows[0].mean() - rows[1].mean()) * rows[0].mean())
 
 
+def row_distance(pair):
+    """Needs the spacing."""
+    return pair.spacing[0] / 10
+
+
 def changing():
     calls = []
     return lambda pair: calls.append(1) or len(calls) / 1e6
@@ -100,6 +105,7 @@ def along_first_axis(pair):
 FAULTS = [
     (first_row, {}, "declare needs_frame=True"),
     (far_background, {}, "declare needs_frame=True"),
+    (row_distance, {}, "without spacing it raises TypeError: declare needs_spacing=True"),
     (changing(), {}, "the same inputs give another number"),
     (writing, {}, "read-only"),
     (raising_on_empty, {}, "it raises ValueError"),

@@ -62,14 +62,14 @@ def test_total_is_the_stated_sum():
     with torch.no_grad():
         found = learner.total_loss(patches, labels, present)
         paths = learner.network.paths(patches, present)
-        shares = class_shares(labels, 2, paths.fused.shape[2:])
+        shares = class_shares(labels, 2, paths.joint.shape[2:])
         expected = weighted_cross_entropy_dice(paths.logits, labels).sum()
         expected += deep_supervision(paths.deep, labels).sum()
         gates = monitor.open_sum.tolist()
         assert sorted(gates) == [0.0, 1.0]
         for number in range(2):
             here = present[:, number]
-            student, teacher = paths.modalities[number][here], paths.fused[here]
+            student, teacher = paths.modalities[number][here], paths.joint[here]
             spread, attended = relation_losses(learner.network.relation, student, teacher)
             beta, omega = float(monitor.preference[number]), (1.5, 3.0)[number]
             alone = weighted_cross_entropy_dice(paths.separate[number], labels[here]).sum()
@@ -103,9 +103,9 @@ def test_distillation_does_not_move_the_fusion():
     learner = task()
     patches, labels, present = batch((True, True))
     paths = learner.network.paths(patches, present)
-    relation = relation_losses(learner.network.relation, paths.modalities[0], paths.fused)
-    shares = class_shares(labels, 2, paths.fused.shape[2:])
-    (sum(relation) + prototype_loss(paths.modalities[0], paths.fused, shares)).sum().backward()
+    relation = relation_losses(learner.network.relation, paths.modalities[0], paths.joint)
+    shares = class_shares(labels, 2, paths.joint.shape[2:])
+    (sum(relation) + prototype_loss(paths.modalities[0], paths.joint, shares)).sum().backward()
     parts = {name.split(".")[0] for name in reached(learner.network)}
     assert parts == {"encoders", "relation"}
     assert reached(learner.network.encoders[0])

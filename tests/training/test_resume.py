@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +13,7 @@ import pytest
 import torch
 
 import medbench
+import warm_process
 from medbench.core.files import sha256_file
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import Boxes, TrainingBoxes, TrainingImage, TrainingVolume
@@ -241,19 +240,17 @@ def test_an_interruption_is_one_from_python_and_leaves_the_next_one_alone(tmp_pa
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_training_with_130_and_says_how_to_go_on(tmp_path, small_cvc):
-    words = ["-m", "medbench", "train", "-m", "smp/unet", "-c", "cvc_clinicdb", "--data", str(small_cvc)]
+    words = ["train", "-m", "smp/unet", "-c", "cvc_clinicdb", "--data", str(small_cvc)]
     words += ["--runs", str(tmp_path), "--set", "encoder=mobilenet_v2", "--workers", "2", "--device", "cpu"]
     words += [x for name in ("image_size=32", "epochs=500", "batch_size=4") for x in ("--recipe-set", name)]
-    child = subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    child = warm_process.start(words, tmp_path)
     until = time.monotonic() + 300
-    while not list(tmp_path.glob(f"**/{RESUME}")) and child.poll() is None and time.monotonic() < until:
+    while not list(tmp_path.glob(f"**/{RESUME}")) and child.is_alive() and time.monotonic() < until:
         time.sleep(0.1)
     os.killpg(child.pid, signal.SIGINT)
-    out, error = child.communicate(timeout=120)
-    assert child.returncode == 130, error
+    child.join(120)
+    out, error = ((tmp_path / name).read_text() for name in ("out", "err"))
+    assert child.exitcode == 130, error
     assert error.strip().splitlines()[-1] == "Interrupted. Repeat the command to go on."
     assert "Traceback" not in out + error
 

@@ -17,15 +17,15 @@ ALLOWED = frozenset({*WORDS, "nickname", "note", "split", "challenge", "metrics"
 def published_faults(challenge: Challenge) -> list[str]:
     """Faults of a challenge's published numbers, in sentences; none where all is well."""
     faults: list[str] = []
-    seen: set[tuple[str, ...]] = set()
+    identities: set[tuple[str, ...]] = set()
     columns = {metric.name: metric for metric in challenge.metrics}
     for number, entry in enumerate(challenge.published(), 1):
         title = f"{challenge.name}, entry {number} ({entry.get('name', '?')})"
         faults += [f"{title}: {fault}" for fault in _faults(entry, columns)]
         identity = (str(entry.get("name")), str(entry.get("split", "")), str(entry.get("population")))
-        if identity in seen:
+        if identity in identities:
             faults.append(f"{title}: stands there twice for one population")
-        seen.add(identity)
+        identities.add(identity)
     return faults
 
 

@@ -129,12 +129,12 @@ class Release(abc.ABC):
         Raises:
             MedbenchError: ``sample.option``.
         """
-        unknown = [name for name in options if name not in self.sample_options]
-        if unknown:
+        strangers = [name for name in options if name not in self.sample_options]
+        if strangers:
             names = ", ".join(self.sample_options) or "none"
             raise MedbenchError(
                 "sample.option",
-                f"The sample of {self.card.title} has no option '{unknown[0]}'.",
+                f"The sample of {self.card.title} has no option '{strangers[0]}'.",
                 f"Its options: {names}.",
             )
         self.write_sample(root, options)

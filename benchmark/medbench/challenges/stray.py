@@ -69,20 +69,20 @@ def repeated(
     with ThreadPoolExecutor(2) as pool:
         digests = list(pool.map(lambda file: digest(*file), order))
     firsts: dict[tuple[Role, str], Path] = {}
-    reported: set[frozenset[str]] = set()
-    for (path, role), known in zip(order, digests, strict=True):
-        first = firsts.setdefault((role, known), path) if known is not None else path
+    pairs: set[frozenset[str]] = set()
+    for (path, role), content in zip(order, digests, strict=True):
+        first = firsts.setdefault((role, content), path) if content is not None else path
         (split, case_id), (other_split, other_id) = files[path, role], files[first, role]
         pair = frozenset((f"{split}/{case_id}", f"{other_split}/{other_id}"))
         alike = role != "image" and groups[path] == groups[first]
         if (
             first == path
-            or pair in reported
+            or pair in pairs
             or alike
             or (split == other_split and (role != "image" or len(pair) < 2))
         ):
             continue
-        reported.add(pair)
+        pairs.add(pair)
         yield Finding(
             "warning" if split == other_split else "error",
             f"{path}: the same {role} as {first}, in {split} and {other_split}.",
@@ -92,23 +92,23 @@ def repeated(
 
 def strays(cases: Iterable[Case]) -> Iterator[Finding]:
     """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
-    used = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
+    case_files = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
     suffixes = {*images.SUFFIXES, *TABLES}
-    hidden, unknown = 0, []
-    for folder in sorted({path.parent for path in used}):
+    n_hidden, strangers = 0, []
+    for folder in sorted({path.parent for path in case_files}):
         if not folder.is_dir():
             continue
         listing = list_folder(folder, suffixes, open_only=False)
-        hidden += listing.n_hidden
-        unknown += [folder / one.path for one in listing.unknown if one.code == "file.type_unknown"]
+        n_hidden += listing.n_hidden
+        strangers += [folder / one.path for one in listing.unknown if one.code == "file.type_unknown"]
         for twins in listing.twins():
-            if any(twin.path in used for twin in twins):
+            if any(twin.path in case_files for twin in twins):
                 names = " and ".join(twin.name for twin in twins)
                 message = f"{folder}: {names} could be one case."
                 yield Finding("warning", message, "Keep one, or rename one.")
-    if unknown:
-        more = ", …" if len(unknown) > MOST_NAMED else ""
-        names = ", ".join(str(path) for path in unknown[:MOST_NAMED])
-        yield Finding("note", f"{len(unknown)} files are of types that are not read: {names}{more}.")
-    if hidden:
-        yield Finding("note", f"{hidden} hidden files and folders of file systems are passed over.")
+    if strangers:
+        more = ", …" if len(strangers) > MOST_NAMED else ""
+        names = ", ".join(str(path) for path in strangers[:MOST_NAMED])
+        yield Finding("note", f"{len(strangers)} files are of types that are not read: {names}{more}.")
+    if n_hidden:
+        yield Finding("note", f"{n_hidden} hidden files and folders of file systems are passed over.")

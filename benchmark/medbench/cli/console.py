@@ -152,12 +152,12 @@ class ConsoleProgress:
             self.bar.stop()
             self.bar = None
 
-    def start_part(self, title: str, total: int, done: int = 0) -> None:
+    def start_part(self, title: str, total: int, position: int = 0) -> None:
         """Show the bar of a part below the main bar."""
-        self.part_title, self.part_total, self.part_done, self.part_before = title, total, done, done
+        self.part_title, self.part_total, self.part_done, self.part_before = title, total, position, position
         self.part_started = time.monotonic()
         if self.bar is not None:
-            self.part = self.bar.add_task(title, total=total, completed=done, note="")
+            self.part = self.bar.add_task(title, total=total, completed=position, note="")
 
     def advance_part(self, steps: int = 1) -> None:
         """Move the bar of the part on, with the time left."""
@@ -169,8 +169,8 @@ class ConsoleProgress:
             self.say(f"{self.part_title} {self.part_done}/{self.part_total}, {self._part_left()} left")
 
     def _part_left(self) -> str:
-        spent, steps = time.monotonic() - self.part_started, self.part_done - self.part_before
-        seconds = round(spent / max(1, steps) * (self.part_total - self.part_done))
+        elapsed_s, steps = time.monotonic() - self.part_started, self.part_done - self.part_before
+        seconds = round(elapsed_s / max(1, steps) * (self.part_total - self.part_done))
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def finish_part(self) -> None:

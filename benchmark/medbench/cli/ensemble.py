@@ -29,8 +29,8 @@ def command(
     from medbench.cli.results import show_finished
     from medbench.running.ensemble import EnsembleRequest, run_ensemble
 
-    finished = run_ensemble(
+    result = run_ensemble(
         EnsembleRequest(tuple(parents), data, device, runs, leaderboards), ConsoleProgress()
     )
-    show_finished(finished, as_json)
-    raise typer.Exit(finished.exit_code)
+    show_finished(result, as_json)
+    raise typer.Exit(result.exit_code)

@@ -111,14 +111,14 @@ def command(
         pair = pair or named_folder.rename
         challenge = challenge or (named_folder.challenge or None if references is None else None)
     if (challenge is None) == (references is None):
-        named = (
+        names = (
             ""
             if predictions is None or Path(predictions).exists()
             else (f" {predictions} is no folder, and no [predictions.…] of medbench.toml has this name.")
         )
         raise MedbenchError(
             "option.missing",
-            f"Give either --challenge or --references.{named}",
+            f"Give either --challenge or --references.{names}",
             "For example --references labels/.",
         )
     _refuse_ignored(context, CHALLENGE_ALONE if challenge is None else FOLDERS_ALONE, challenge is None)
@@ -195,11 +195,11 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
         own = dask_cluster(scheduler) if scheduler else _processes(context.params["workers"])
         workers = stack.enter_context(own)
         if part is None:
-            finished = evaluate_request(request, scoring(request, workers), ConsoleProgress())
-            show_finished(finished, as_json)
-            return finished.exit_code
-        scored = score_shard(request, part, workers, ConsoleProgress())
-    return show_shard(part, scored, as_json)
+            result = evaluate_request(request, scoring(request, workers), ConsoleProgress())
+            show_finished(result, as_json)
+            return result.exit_code
+        shard_scores = score_shard(request, part, workers, ConsoleProgress())
+    return show_shard(part, shard_scores, as_json)
 
 
 def _processes(workers: int) -> AbstractContextManager[Executor | int]:

@@ -80,12 +80,12 @@ def verify(
             typer.echo(str(finding))
         for note in report.notes:
             typer.echo(f"Note: {note}.")
-        scored = f", {report.scored_again} cases scored again" if report.scored_again else ""
-        trained = f", {report.trained_again} networks trained again" if report.trained_again else ""
+        scoring = f", {report.scored_again} cases scored again" if report.scored_again else ""
+        training = f", {report.trained_again} networks trained again" if report.trained_again else ""
         wrong = f"{len(report.findings)} findings" if report.findings else "all as the evidence gives them"
         typer.echo(
             f"{report.challenge}: {report.rows} rows, {report.cells} cells computed again, "
-            f"{report.pages} pages compared{scored}{trained}: {wrong}."
+            f"{report.pages} pages compared{scoring}{training}: {wrong}."
         )
     if any(report.findings for report in reports):
         raise typer.Exit(1)
@@ -101,7 +101,7 @@ def merge(
     from medbench.leaderboards.merge import merge
 
     for board in merge(leaderboards or leaderboards_folder(), others):
-        typer.echo(f"{board.challenge}: {board.new} rows added, {board.known} were here already.")
+        typer.echo(f"{board.challenge}: {board.new} rows added, {board.old} were here already.")
 
 
 @app.command("references", short_help="Score reference rows, such as chance or people.")

@@ -45,9 +45,9 @@ def command(
     if of_run or of_evaluation:
         _refuse_ignored({"output": output, **({"predictions": predictions} if of_run else {})}, of_run)
         merge = merge_run if of_run else merge_evaluation
-        finished = merge(shards, places, ConsoleProgress())
-        show_finished(finished, as_json)
-        raise typer.Exit(finished.exit_code)
+        result = merge(shards, places, ConsoleProgress())
+        show_finished(result, as_json)
+        raise typer.Exit(result.exit_code)
     _refuse_ignored(places)
     folder = (output or shards[0]).resolve()
     board = merge_study(shards, folder)

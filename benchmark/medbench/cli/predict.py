@@ -81,9 +81,9 @@ def command(
     else:
         _refuse_ignored({"classes": classes, "values": values})
         rows = predict_request(request_of(options), output, ConsoleProgress())
-    failed = [row for row in rows if row.status != "ok"]
-    typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
-    raise typer.Exit(1 if failed else 0)
+    failures = [row for row in rows if row.status != "ok"]
+    typer.echo(f"{len(rows) - len(failures)} of {len(rows)} cases predicted in {output / 'predictions'}")
+    raise typer.Exit(1 if failures else 0)
 
 
 def _refuse_of_challenge(context: typer.Context) -> None:
@@ -102,13 +102,13 @@ def _refuse_of_challenge(context: typer.Context) -> None:
             )
 
 
-def _refuse_ignored(given: Mapping[str, str | None]) -> None:
+def _refuse_ignored(options: Mapping[str, str | None]) -> None:
     """Refuse options that have an effect with --images alone.
 
     Raises:
         MedbenchError: ``option.ignored``.
     """
-    for name, value in given.items():
+    for name, value in options.items():
         if value is not None:
             raise MedbenchError(
                 "option.ignored",

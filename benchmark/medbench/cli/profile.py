@@ -51,7 +51,7 @@ def command(
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Use the memory format channels last.")
     ] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="Run through torch.compile.")] = False,
+    use_compile: Annotated[bool, typer.Option("--compile", help="Run through torch.compile.")] = False,
     max_batch: Annotated[bool, typer.Option("--max-batch", help="Find the largest batch that fits.")] = False,
     memory_limit: Annotated[
         str | None, typer.Option("--memory-limit", help="Limit on the memory of a process, e.g. 2GiB.")
@@ -116,7 +116,7 @@ def command(
         num_classes=classes,
         options=parse_settings(settings or []),
         channels_last=channels_last,
-        compiled=compiled,
+        compiled=use_compile,
         threads=threads,
         seconds=seconds,
         memory_limit_bytes=parse_bytes(memory_limit) if memory_limit else None,
@@ -209,6 +209,6 @@ def _self_test(as_json: bool) -> None:
     if as_json:
         print_json([{**dataclasses.asdict(check), "passed": check.passed} for check in checks])
         return
-    for check in (check for check in checks if check.expected):
+    for check in (check for check in checks if check.due):
         typer.echo(f"ok  {check.name}: {check.count:,.6g}")
     typer.echo(f"All {len(checks)} counters agree with the costs worked out by hand.")

@@ -12,11 +12,11 @@ from medbench.running.evaluation_shards import ShardScores
 from medbench.running.shard import Shard
 
 
-def show_finished(finished: Finished, as_json: bool) -> None:
+def show_finished(result: Finished, as_json: bool) -> None:
     """Print the result table with its denominators, or the record as JSON."""
-    record = finished.record
+    record = result.record
     if as_json:
-        own = {"folder": str(finished.folder), "repeat": finished.command}
+        own = {"folder": str(result.folder), "repeat": result.command}
         print_json({**record.model_dump(mode="json"), **own})
         return
     title = result_title(record)
@@ -27,7 +27,7 @@ def show_finished(finished: Finished, as_json: bool) -> None:
     typer.echo(
         f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
     )
-    _say_what_was_done(finished)
+    _say_what_was_done(result)
     if counts.failed or counts.missing:
         typer.echo(f"Failed and missing cases: {record.challenge.failure_rule}")
     methods = sorted(
@@ -37,30 +37,30 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Intervals: {'; '.join(methods)}.")
     if record.model.untrained_parts:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
-    if finished.command:
-        typer.echo(f"Repeat: {finished.command}")
-    typer.echo(f"Record: {finished.folder / 'record.json'}")
-    typer.echo(f"Report: {finished.folder / 'report.html'}")
+    if result.command:
+        typer.echo(f"Repeat: {result.command}")
+    typer.echo(f"Record: {result.folder / 'record.json'}")
+    typer.echo(f"Report: {result.folder / 'report.html'}")
 
 
-def show_shard(shard: Shard, scored: ShardScores, as_json: bool) -> int:
+def show_shard(shard: Shard, result: ShardScores, as_json: bool) -> int:
     """Print where a shard's rows lie, and how many of its cases were scored; the exit code."""
-    statuses = [row.status for row in scored.rows]
+    statuses = [row.status for row in result.rows]
     if as_json:
-        print_json({"shard": str(shard), "folder": str(scored.folder), "cases": len(statuses)})
+        print_json({"shard": str(shard), "folder": str(result.folder), "cases": len(statuses)})
     else:
         typer.echo(f"Shard {shard}: {statuses.count('ok')} of {len(statuses)} cases scored.")
-        typer.echo(f"Shard: {scored.folder}; bring all shards together with medbench merge.")
+        typer.echo(f"Shard: {result.folder}; bring all shards together with medbench merge.")
     return int(statuses.count("ok") < len(statuses))
 
 
-def _say_what_was_done(finished: Finished) -> None:
+def _say_what_was_done(result: Finished) -> None:
     """Print how many cases an earlier call had finished, and why a part of a split has no row."""
-    if finished.kept:
-        typer.echo(finished.kept_words)
-    elif finished.resumed:
-        typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
-    if (pattern := finished.record.settings.get("cases", "*")) != "*":
+    if result.kept:
+        typer.echo(result.kept_words)
+    elif result.resumed:
+        typer.echo(f"{result.resumed} cases were finished by an earlier call and kept.")
+    if (pattern := result.record.settings.get("cases", "*")) != "*":
         typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
 
 
@@ -79,11 +79,11 @@ def show_combinations(combinations: Combinations, as_json: bool) -> None:
     typer.echo(f"Tables: {combinations.folder / 'table.md'}, {combinations.folder / 'table.tex'}")
 
 
-def show_phases(finished: Finished) -> None:
+def show_phases(result: Finished) -> None:
     """Print the times by phase of the last predicted cases, and the phase to speed up, on standard error."""
     from medbench.records.phases import HEADINGS, read_phases
 
-    profile = read_phases(finished.folder)
+    profile = read_phases(result.folder)
     if profile is None:
         typer.echo("An earlier call predicted all cases without times; choose another --runs.", err=True)
         return

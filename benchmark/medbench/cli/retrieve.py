@@ -27,6 +27,6 @@ def command(
     )
     shares = ", ".join(f"{share:.3f} among the first {count}" for count, share in result.hit_share.items())
     typer.echo(f"{len(result.rows)} radiographs in {output}; own report {shares} of {len(result.rows)}.")
-    for line in result.refused:
+    for line in result.refusals:
         typer.echo(f"Left out: {line}", err=True)
-    raise typer.Exit(1 if result.refused else 0)
+    raise typer.Exit(1 if result.refusals else 0)

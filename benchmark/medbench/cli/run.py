@@ -95,8 +95,8 @@ def command(
         raise typer.Exit(combinations.exit_code)
     if part is not None:
         raise typer.Exit(show_shard(part, predict_shard(request, part, own, ConsoleProgress()), as_json))
-    finished = run_request(request, ConsoleProgress(), own)
-    show_finished(finished, as_json)
+    result = run_request(request, ConsoleProgress(), own)
+    show_finished(result, as_json)
     if profile:
-        show_phases(finished)
-    raise typer.Exit(finished.exit_code)
+        show_phases(result)
+    raise typer.Exit(result.exit_code)

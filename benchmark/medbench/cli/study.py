@@ -87,14 +87,14 @@ def show_board(board: StudyBoard, folder: Path, is_part: bool = False) -> None:
     from medbench.cli.console import print_table
     from medbench.studies.board_text import NOTES, tables
 
-    done = sum(outcome.status == "ok" for outcome in board.outcomes)
+    n_ok = sum(outcome.status == "ok" for outcome in board.outcomes)
     if not is_part:
         for population in board.populations:
             for table in tables(population):
                 print_table(table.title, table.headings, table.rows, wrap=(0,))
         for note in NOTES:
             typer.echo(note)
-    typer.echo(f"{done} of {board.cells} cells are done; {len(board.outcomes) - done} failed.")
+    typer.echo(f"{n_ok} of {board.cells} cells are done; {len(board.outcomes) - n_ok} failed.")
     if is_part:
         typer.echo(f"Shard: {folder}; bring all shards together with medbench merge.")
     else:

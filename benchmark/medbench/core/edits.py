@@ -19,12 +19,12 @@ class Edit:
     Attributes:
         place: such as ``metrics.dice.value``.
         stands: what the text says.
-        sealed: what the text said when it was hashed.
+        original: what the text said when it was hashed.
     """
 
     place: str
     stands: Any
-    sealed: Any
+    original: Any
 
 
 def find_edit(text: str, sha256: str) -> Edit | None:
@@ -64,16 +64,16 @@ def _other_digits(content: bytes, sha256: str) -> Iterator[bytes]:
         prefix.update(bytes([letter]))
 
 
-def _differences(stands: Any, sealed: Any, place: str = "") -> Iterator[Edit]:
-    if isinstance(stands, dict) and isinstance(sealed, dict):
-        for name in dict.fromkeys((*stands, *sealed)):
+def _differences(stands: Any, original: Any, place: str = "") -> Iterator[Edit]:
+    if isinstance(stands, dict) and isinstance(original, dict):
+        for name in dict.fromkeys((*stands, *original)):
             below = f"{place}.{name}" if place else name
-            if name in stands and name in sealed:
-                yield from _differences(stands[name], sealed[name], below)
+            if name in stands and name in original:
+                yield from _differences(stands[name], original[name], below)
             else:
-                yield Edit(below, stands.get(name, "nothing"), sealed.get(name, "nothing"))
-    elif isinstance(stands, list) and isinstance(sealed, list) and len(stands) == len(sealed):
-        for index, (one, other) in enumerate(zip(stands, sealed, strict=True)):
+                yield Edit(below, stands.get(name, "nothing"), original.get(name, "nothing"))
+    elif isinstance(stands, list) and isinstance(original, list) and len(stands) == len(original):
+        for index, (one, other) in enumerate(zip(stands, original, strict=True)):
             yield from _differences(one, other, f"{place}[{index}]")
-    elif stands != sealed:
-        yield Edit(place, stands, sealed)
+    elif stands != original:
+        yield Edit(place, stands, original)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.unfinished import unfinished_path
 
 MOST_BYTES = 1 << 30
 """Of a file of our own that is read at once."""
@@ -23,21 +23,42 @@ MOST_BYTES = 1 << 30
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder with the same suffixes, renamed to ``path`` on success."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{secrets.token_hex(8)}{''.join(path.suffixes)}")
-    temporary.touch(exist_ok=False)
-    try:
+    with _renamed(path) as temporary:
+        temporary.touch(exist_ok=False)
         yield temporary
-        replace_flushed(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _reach_disk(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically, through one handle."""
+    with _renamed(path) as temporary, open(temporary, "xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def replace_flushed(temporary: Path, path: Path) -> None:
     """Give a file its name once its bytes are on the disk; a file of that name stays until then."""
-    with open(temporary, "rb") as stream:
-        os.fsync(stream.fileno())
+    _reach_disk(temporary)
     temporary.replace(path)
+
+
+def _reach_disk(path: Path) -> None:
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` for a block, which becomes ``path``; removed where the block fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = unfinished_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -106,15 +106,15 @@ def worst_slices(
     if prediction.shape != reference.shape:
         sizes = ["×".join(map(str, labels.shape)) for labels in (prediction, reference)]
         other = f"the prediction is {sizes[0]} where the reference is {sizes[1]}: not drawn"
-    drawn = np.zeros_like(reference) if other else prediction
-    wrong = np.count_nonzero(reference != drawn, axis=(1, 2))
+    same_size = np.zeros_like(reference) if other else prediction
+    wrong = np.count_nonzero(reference != same_size, axis=(1, 2))
     worst = int((wrong if wrong.any() else np.count_nonzero(reference, axis=(1, 2))).argmax())
     first = max(0, min(worst - SLICES // 2, len(slices) - SLICES))
     return [
         Illustration(
             slices[z],
             reference[z],
-            drawn[z],
+            same_size[z],
             "slice",
             f"slice {z + 1} of {len(slices)}, {other or f'{wrong[z]:,} wrong pixels'}",
             worst=z == worst,

@@ -30,16 +30,16 @@ class Places:
     words: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, named: Mapping[str, Path | str | None]) -> Places:
+    def of(cls, paths: Mapping[str, Path | str | None]) -> Places:
         """The places of a request, with the cache, the package, the home and the working folder.
 
         Args:
-            named: name -> path; those that are ``None`` are left out.
+            paths: name -> path; those that are ``None`` are left out.
         """
         everywhere = {"cache": cache_folder(), "medbench": PACKAGE, "home": _home(), "here": Path.cwd()}
         everywhere["temporary"] = Path(tempfile.gettempdir())
         pairs: dict[str, str] = {}
-        for name, path in [*named.items(), *everywhere.items()]:
+        for name, path in [*paths.items(), *everywhere.items()]:
             if path is not None:
                 for spelling in _spellings(Path(path)):
                     pairs.setdefault(spelling, f"{{{name}}}")
@@ -47,6 +47,8 @@ class Places:
 
     def hide(self, text: str) -> str:
         """The text with words for the places, and the last name alone of any other absolute path."""
+        if "/" not in text and "\\" not in text:
+            return text
         for path, word in self.words:
             text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w-])", lambda _, word=word: word, text)  # type: ignore[misc]
         return _ABSOLUTE.sub(r"…/\1", text)
@@ -64,8 +66,8 @@ class Places:
 
 def command_line(words: Iterable[str]) -> str:
     """Words as a command for a shell; placeholders stay as they are, to be replaced by the reader."""
-    shown = (printable(word, None) for word in words)
-    return " ".join(word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word) for word in shown)
+    parts = (printable(word, None) for word in words)
+    return " ".join(word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word) for word in parts)
 
 
 def _home() -> Path | None:

@@ -1,7 +1,8 @@
 """Plug-ins: a user's own Python files, and installed distributions that register models, challenges …
 
 A plug-in's code decides results as the package's own does, so its hash enters the key and the record of every
-run.
+run. So do the files that it opens itself: a plug-in file names them in ``medbench_files``; of an installed
+distribution every file of its packages counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from medbench.core.errors import MedbenchError
 from medbench.core.imported_files import imported_files
@@ -25,6 +27,7 @@ from medbench.core.imported_files import imported_files
 GROUPS = tuple(f"medbench.{kind}s" for kind in ("model", "challenge", "metric", "platform", "task"))
 _PREFIX = "medbench_plugin_"
 _NAME = "plugin-name"
+_DATA = "medbench_files"
 
 _files: dict[Path, tuple[str, ...]] = {}
 _modules: dict[Path, str] = {}
@@ -36,8 +39,8 @@ class Plugin:
 
     Attributes:
         name: file name, or name and version of a distribution.
-        sha256: of the file and of what the file imports from its own folder; of a distribution's RECORD, or
-            of its sources where the distribution is installed in editable form.
+        sha256: of the file, of what it imports from its own folder and of its ``medbench_files``; of a
+            distribution's RECORD, or of the files of its packages where it is installed in editable form.
         path: the file; ``None`` for a distribution.
     """
 
@@ -50,8 +53,9 @@ def load_plugin(path: Path) -> None:
     """Import a file of ``--plugin``; its models, challenges … register themselves on import.
 
     Raises:
-        MedbenchError: ``plugin.missing``, ``plugin.broken`` with the line of the file that failed, or as the
-            registration that is refused, with the file's name.
+        MedbenchError: ``plugin.missing``, ``plugin.broken`` with the line of the file that failed,
+            ``plugin.files`` where its ``medbench_files`` are not beside it, or as the registration that is
+            refused, with the file's name.
     """
     path = path.expanduser()
     if not path.is_file():
@@ -76,6 +80,7 @@ def load_plugin(path: Path) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise broken(str(path), error) from error
+    _data_files(path, module)
     _files[path] = tuple(sorted(set(sys.modules) - before))
     _modules[path] = name
 
@@ -111,9 +116,9 @@ def plugin_sources() -> dict[Path, list[Path]]:
 
 
 def copy_plugins(folder: Path) -> None:
-    """Copy every loaded file, with what it imports from its own folder, for :func:`load_copied_plugins`."""
-    for number, (path, sources) in enumerate(plugin_sources().items()):
-        for source in sources:
+    """Copy every loaded file with the files that belong to it, for :func:`load_copied_plugins`."""
+    for number, path in enumerate(_files):
+        for source in _belongings(path):
             target = folder / f"{number:02}" / source.relative_to(path.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
@@ -135,26 +140,72 @@ def plugins_in_use() -> list[Plugin]:
 
     An installed distribution counts whether or not the run uses one of its parts.
     """
-    files = [
-        Plugin(path.name, _joint_sha256(path.parent, _own_files(path, modules)), path)
-        for path, modules in _files.items()
-    ]
-    names = {
-        point.dist.name: point.dist
-        for group in GROUPS
-        for point in importlib.metadata.entry_points(group=group)
-        if point.dist is not None
-    }
+    files = [Plugin(path.name, _joint_sha256(path.parent, _belongings(path)), path) for path in _files]
     packages = [
         Plugin(f"{name} {distribution.version}", _distribution_sha256(distribution))
-        for name, distribution in names.items()
+        for name, distribution in _announced(_search_path()).items()
     ]
     return sorted([*files, *packages], key=lambda plugin: plugin.name)
+
+
+def _search_path() -> tuple[tuple[str, int], ...]:
+    """Folders in which distributions lie, with the time at which one was last added or removed."""
+    places = []
+    for folder in sys.path:
+        try:
+            places.append((folder, os.stat(folder or ".").st_mtime_ns))
+        except OSError:
+            places.append((folder, 0))
+    return tuple(places)
+
+
+@functools.lru_cache(maxsize=8)
+def _announced(search_path: tuple[tuple[str, int], ...]) -> dict[str, importlib.metadata.Distribution]:
+    """Distributions that announce a plug-in; to read what each announces takes longer than a small run."""
+    points = importlib.metadata.entry_points()
+    return {
+        point.dist.name: point.dist
+        for group in GROUPS
+        for point in points.select(group=group)
+        if point.dist is not None
+    }
 
 
 def plugin_hashes() -> dict[str, str]:
     """Name of each plug-in in use -> SHA-256, for keys and records; empty without plug-ins."""
     return {plugin.name: plugin.sha256 for plugin in plugins_in_use()}
+
+
+def _belongings(path: Path) -> set[Path]:
+    """A loaded file, what it imports from its own folder, and the files that it opens itself."""
+    return _own_files(path, _files[path]) | _data_files(path, sys.modules[_modules[path]])
+
+
+def _data_files(path: Path, module: ModuleType) -> set[Path]:
+    """The files that a plug-in opens itself, by the names in its ``medbench_files``; of a folder all in it.
+
+    Raises:
+        MedbenchError: ``plugin.files`` for a name of nothing in the plug-in's folder.
+    """
+    names = getattr(module, _DATA, ())
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise MedbenchError(
+            "plugin.files",
+            f"{path}: its {_DATA} are no list of names.",
+            f'For example {_DATA} = ["sizes.json", "tables"].',
+        )
+    files: set[Path] = set()
+    for name in names:
+        place = Path(os.path.normpath(path.parent / name))
+        own = set(_files_below(place)) if place.is_dir() else {place}
+        if not all(file.is_file() and file.resolve().is_relative_to(path.parent) for file in own) or not own:
+            raise MedbenchError(
+                "plugin.files",
+                f"{path}: its {_DATA} name '{name}', which is no file and no folder with files beside it.",
+                f"Put it into {path.parent}, and write its name relative to that folder.",
+            )
+        files |= own
+    return files
 
 
 def _own_files(path: Path, modules: tuple[str, ...]) -> set[Path]:
@@ -183,14 +234,22 @@ def _distribution_sha256(distribution: importlib.metadata.Distribution) -> str:
 
 
 def _sources(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
-    """Python and TOML files of the packages that a distribution's entry points name."""
+    """Files of the packages that a distribution's entry points name."""
     tops = {point.module.partition(".")[0] for point in distribution.entry_points if point.group in GROUPS}
     for top in tops:
         spec = importlib.util.find_spec(top)
         for folder in (spec.submodule_search_locations or []) if spec else []:
-            yield from (p for p in Path(folder).rglob("*") if p.suffix in (".py", ".toml"))
+            yield from _files_below(Path(folder))
         if spec and spec.origin and not spec.submodule_search_locations:
             yield Path(spec.origin)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder but hidden ones and what Python compiles."""
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in inside):
+            yield path
 
 
 def _joint_sha256(root: Path, paths: set[Path]) -> str:

@@ -20,8 +20,8 @@ class Progress(Protocol):
         """End the work."""
         ...
 
-    def start_part(self, title: str, total: int, done: int = 0) -> None:
-        """Begin a part of one step, or resume it after ``done`` of its ``total`` steps."""
+    def start_part(self, title: str, total: int, position: int = 0) -> None:
+        """Begin a part of one step, or resume it after ``position`` of its ``total`` steps."""
         ...
 
     def advance_part(self, steps: int = 1) -> None:
@@ -49,7 +49,7 @@ class SilentProgress:
     def finish(self) -> None:
         """Ignore."""
 
-    def start_part(self, title: str, total: int, done: int = 0) -> None:
+    def start_part(self, title: str, total: int, position: int = 0) -> None:
         """Ignore."""
 
     def advance_part(self, steps: int = 1) -> None:

@@ -16,7 +16,7 @@ from medbench.core.files import read_toml
 PROJECT_FILE = "medbench.toml"
 SECTIONS = ("data", "models", "predictions")
 
-_given: Path | None = None
+_override: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def find_project(start: Path | None = None) -> Path | None:
 
 def project_path() -> Path | None:
     """The project file of :func:`use_project`, or the working folder's; ``None`` where there is none."""
-    return _given or find_project()
+    return _override or find_project()
 
 
 def current_project() -> Project:
@@ -102,6 +102,6 @@ def use_project(path: Path | None) -> None:
 
     The file that is taken already is not pinned: it stays the working folder's.
     """
-    global _given
+    global _override
     if path is None or path != project_path():
-        _given = path
+        _override = path

@@ -17,7 +17,7 @@ from medbench.core.plugins import broken
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-_reported: set[str] = set()
+_messages: set[str] = set()
 
 
 def load_object(target: str) -> Any:
@@ -75,8 +75,8 @@ class Registry(Generic[T]):
     @staticmethod
     def report(error: MedbenchError) -> None:
         """Log one line, once, about what cannot be registered, read or imported; the rest stays usable."""
-        if error.message not in _reported:
-            _reported.add(error.message)
+        if error.message not in _messages:
+            _messages.add(error.message)
             logger.warning("%s %s", error.message, error.hint)
 
     @staticmethod

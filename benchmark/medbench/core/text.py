@@ -48,7 +48,7 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
     >>> printable("liver\x1b[31m\n")
     'liver\\x1b[31m\\n'
     """
-    escaped = (
+    text = (
         words
         if words.isprintable()
         else "".join(
@@ -56,14 +56,14 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
             for letter in words
         )
     )
-    return escaped if longest is None or len(escaped) <= longest else f"{escaped[: longest - 1]}…"
+    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def markdown_text(words: str) -> str:
     """Words for a cell of Markdown: one line, without HTML, links, code or another column."""
     text = printable(words, None)
-    for letter, escaped in _MARKDOWN.items():
-        text = text.replace(letter, escaped)
+    for letter, escape in _MARKDOWN.items():
+        text = text.replace(letter, escape)
     return text
 
 

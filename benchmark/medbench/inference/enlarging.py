@@ -111,12 +111,13 @@ def squares_at(values: Band, rows: tuple[int, int], columns: tuple[int, int]) ->
     outermost pixels repeat.
     """
     height, width = values.shape
-    part = values[max(rows[0] - 1, 0) : min(rows[1], height), max(columns[0] - 1, 0) : min(columns[1], width)]
+    band = values[max(rows[0] - 1, 0) : min(rows[1], height)]
+    part = np.asarray(band[:, max(columns[0] - 1, 0) : min(columns[1], width)])
     around = (
         (int(rows[0] == 0), int(rows[1] > height)),
         (int(columns[0] == 0), int(columns[1] > width)),
     )
-    corners = np.pad(np.asarray(part), around, mode="edge")
+    corners = np.pad(part, around, mode="edge")
     high = corners > _HALF
     across_all, across_any = high[:, :-1] & high[:, 1:], high[:, :-1] | high[:, 1:]
     return Squares(corners, across_any[:-1] | across_any[1:], across_all[:-1] & across_all[1:])

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
-from medbench.inference.normalising import normalised
+from medbench.inference.torch_settings import tf32
+from medbench.io.raster import looked_up
 
 if TYPE_CHECKING:
     import torch
@@ -74,20 +75,30 @@ class InputContract:
         if self.size is not None:
             images = np.stack([self._resize(image, self.size) for image in images])
         if self.channels == 1 and images.shape[-1] == 3:
-            weighed = images.astype(np.float32) @ np.array(LUMA, np.float32)
-            images = (np.rint(weighed).astype(np.uint8) if images.dtype == np.uint8 else weighed)[
-                ..., np.newaxis
-            ]
+            grey = images.astype(np.float32) @ np.array(LUMA, np.float32)
+            images = (np.rint(grey).astype(np.uint8) if images.dtype == np.uint8 else grey)[..., np.newaxis]
         if self.channels == 3 and images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
         if self.channel_order == "BGR" and self.channels == 3:
             images = images[..., ::-1]
-        mean, std = (np.array(values[: self.channels], np.float32) for values in (self.mean, self.std))
-        planes = normalised(images, self.scale, mean, std)
+        if images.dtype == np.uint8:
+            every_value = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], images.shape[-1], axis=1)
+            planes = looked_up(images, self._normalised(every_value).T)
+        else:
+            planes = np.ascontiguousarray(self._normalised(images).transpose(0, 3, 1, 2))
         if self.padded and self.size is not None:
             below, right = self.size - planes.shape[2], self.size - planes.shape[3]
             planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, right)))
-        return np.ascontiguousarray(planes)
+        return planes
+
+    def _normalised(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Values scaled, less the mean and divided by the deviation of their channel, the last axis."""
+        pixels = values.astype(np.float32)
+        if np.issubdtype(values.dtype, np.integer):
+            pixels /= np.float32(self.scale)
+        mean, std = (np.array(numbers[: self.channels], np.float32) for numbers in (self.mean, self.std))
+        normal: npt.NDArray[np.float32] = (pixels - mean) / std
+        return normal
 
     def _resize(self, image: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
         from medbench.io.raster import fitted_size, resize_image, spline_zoom
@@ -96,41 +107,8 @@ class InputContract:
             return resize_image(image, *fitted_size(image.shape[:2], size))
         if self.resampling == "spline":
             return np.stack([spline_zoom(plane, size, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
-        resized = resize_image(image, size, size)
-        return resized if resized.ndim == 3 else resized[..., np.newaxis]
-
-
-@contextlib.contextmanager
-def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
-    """Set torch's number of threads and determinism for a block, then restore both."""
-    import torch
-
-    before_threads = torch.get_num_threads()
-    before_deterministic = torch.are_deterministic_algorithms_enabled()
-    before_warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        if threads:
-            torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        yield
-    finally:
-        torch.set_num_threads(before_threads)
-        torch.use_deterministic_algorithms(before_deterministic, warn_only=before_warn)
-
-
-@contextlib.contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Allow CUDA's TF32 in products and convolutions of a block, or forbid it, then restore both."""
-    import torch
-
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    try:
-        torch.set_float32_matmul_precision("high" if allowed else "highest")
-        torch.backends.cudnn.allow_tf32 = allowed
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
+        output = resize_image(image, size, size)
+        return output if output.ndim == 3 else output[..., np.newaxis]
 
 
 class TimedPredictor:
@@ -170,9 +148,9 @@ class TimedPredictor:
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Add the time of a block to a phase."""
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         yield
-        self.time_s[phase] += time.perf_counter() - started
+        self.time_s[phase] += time.perf_counter() - begin_s
 
 
 class NetworkPredictor(TimedPredictor):
@@ -215,11 +193,11 @@ class NetworkPredictor(TimedPredictor):
         for start in range(0, len(sample.images), self.batch_size):
             images = sample.images[start : start + self.batch_size]
             with self.timed("preprocess"):
-                prepared = self.contract.prepare(images)
+                inputs = self.contract.prepare(images)
             with self.timed("forward"):
-                outputs = self._forward(prepared)
+                outputs = self._forward(inputs)
             with self.timed("postprocess"):
-                geometry = self._geometry(images, prepared)
+                geometry = self._geometry(images, inputs)
                 for task, answers in batches.items():
                     answers.append(decode(task, outputs[task], geometry))
         return Prediction({task: _joined(answers) for task, answers in batches.items()})
@@ -234,12 +212,12 @@ class NetworkPredictor(TimedPredictor):
         """
         with self.timed("preprocess"):
             images = np.concatenate([sample.images for sample in samples])
-            prepared = self.contract.prepare(images)
-        geometry = self._geometry(images, prepared)
+            inputs = self.contract.prepare(images)
+        geometry = self._geometry(images, inputs)
         on_cuda = self.device.type == "cuda"
         marks = self._marks() if on_cuda else None
         with self.timed("enqueue" if on_cuda else "forward"), self._marked(marks), self.computing():
-            output = self.network(self._placed(prepared))
+            output = self.network(self._placed(inputs))
         outputs = outputs_by_task(output, self.tasks)
 
         def finish() -> list[Prediction]:
@@ -254,9 +232,9 @@ class NetworkPredictor(TimedPredictor):
 
         return finish
 
-    def _geometry(self, images: npt.NDArray[Any], prepared: npt.NDArray[np.float32]) -> ImageGeometry:
+    def _geometry(self, images: npt.NDArray[Any], inputs: npt.NDArray[np.float32]) -> ImageGeometry:
         contract = self.contract
-        return ImageGeometry(images.shape[1:3], prepared.shape[2:], contract.resampling, contract.padded)
+        return ImageGeometry(images.shape[1:3], inputs.shape[2:], contract.resampling, contract.padded)
 
     def _marks(self) -> tuple[torch.cuda.Event, torch.cuda.Event]:
         import torch
@@ -285,23 +263,23 @@ class NetworkPredictor(TimedPredictor):
             with torch.inference_mode():
                 yield
             return
-        began, ended = marks
+        begin, end = marks
         with torch.cuda.device(self.device):
             if self._copies is None:
                 self._copies = torch.cuda.Stream()
-            ended.synchronize()
-            self.time_s["forward"] += began.elapsed_time(ended) / 1000
+            end.synchronize()
+            self.time_s["forward"] += begin.elapsed_time(end) / 1000
             with torch.inference_mode(), torch.cuda.stream(self._copies):
                 for output in outputs.values():
                     if isinstance(output, torch.Tensor):
                         output.record_stream(self._copies)
                 yield
 
-    def _placed(self, prepared: npt.NDArray[np.float32]) -> torch.Tensor:
+    def _placed(self, inputs: npt.NDArray[np.float32]) -> torch.Tensor:
         """Prepared images on the device, copied to CUDA while this process goes on."""
         import torch
 
-        images = torch.from_numpy(prepared)
+        images = torch.from_numpy(inputs)
         if self.device.type == "cuda":
             return images.pin_memory().to(self.device, non_blocking=True)
         return images.to(self.device)
@@ -316,22 +294,22 @@ class NetworkPredictor(TimedPredictor):
         from torch.nn import functional
 
         with self.timed("preprocess"):
-            prepared = self.contract.prepare(images)
+            inputs = self.contract.prepare(images)
         with self.timed("forward"):
-            logits = self.logits(prepared)
+            logits = self.logits(inputs)
         with self.timed("postprocess"), torch.inference_mode():
             size = images.shape[1:3]
             full = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
             return foreground_255(full)
 
-    def logits(self, prepared: npt.NDArray[np.float32]) -> torch.Tensor:
+    def logits(self, inputs: npt.NDArray[np.float32]) -> torch.Tensor:
         """Segmentation logits of prepared images, on the device."""
-        logits: torch.Tensor = self._forward(prepared)["label_map"]
+        logits: torch.Tensor = self._forward(inputs)["label_map"]
         return logits
 
-    def _forward(self, prepared: npt.NDArray[np.float32]) -> dict[str, Any]:
+    def _forward(self, inputs: npt.NDArray[np.float32]) -> dict[str, Any]:
         with self.inferring():
-            output = self.network(self._placed(prepared))
+            output = self.network(self._placed(inputs))
         outputs = outputs_by_task(output, self.tasks)
         _refuse_not_finite_outputs(outputs)
         return outputs

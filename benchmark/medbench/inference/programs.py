@@ -72,15 +72,15 @@ class ProgramPredictor:
             source.mkdir()
             target.mkdir(mode=0o777)
             target.chmod(0o777)
-            started = time.perf_counter()
-            expected = _write_inputs(sample, source)
-            written = time.perf_counter()
+            begin_s = time.perf_counter()
+            names = _write_inputs(sample, source)
+            write_s = time.perf_counter()
             self._call(source, target)
-            called = time.perf_counter()
-            answer = self._read(sample, target, expected)
-            self.time_s["preprocess"] += written - started
-            self.time_s["forward"] += called - written
-            self.time_s["postprocess"] += time.perf_counter() - called
+            call_s = time.perf_counter()
+            answer = self._read(sample, target, names)
+            self.time_s["preprocess"] += write_s - begin_s
+            self.time_s["forward"] += call_s - write_s
+            self.time_s["postprocess"] += time.perf_counter() - call_s
         return Prediction({next(iter(sample.demands)): answer})
 
     def _call(self, source: Path, target: Path) -> None:
@@ -93,7 +93,7 @@ class ProgramPredictor:
                 for word in shlex.split(model.target)
             ]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=self.longest_s, check=False)
+            process = subprocess.run(command, capture_output=True, timeout=self.longest_s, check=False)
         except subprocess.TimeoutExpired as late:
             raise MedbenchError(
                 "program.time", f"{self.name}: did not end within {self.longest_s:g} s.", "Speed it up."
@@ -102,26 +102,26 @@ class ProgramPredictor:
             raise MedbenchError(
                 "program.failed", f"{self.name}: cannot be started ({error.strerror}).", "Check the command."
             ) from error
-        if done.returncode:
-            lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        if process.returncode:
+            lines = [line for line in process.stderr.decode(errors="replace").splitlines() if line.strip()]
             raise MedbenchError(
                 "program.failed",
-                f"{self.name}: ended with code {done.returncode}: "
+                f"{self.name}: ended with code {process.returncode}: "
                 f"{lines[-1].strip() if lines else 'no message'}.",
                 "Call it by hand on a folder of images.",
             )
 
-    def _read(self, sample: Sample | VolumeSample, target: Path, expected: Sequence[str]) -> Any:
+    def _read(self, sample: Sample | VolumeSample, target: Path, names: Sequence[str]) -> Any:
         present = sorted(
             path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()
         )
-        missing = [name for name in expected if name not in present]
-        excess = [name for name in present if name not in expected]
+        missing = [name for name in names if name not in present]
+        excess = [name for name in present if name not in names]
         if missing:
-            got = f"only {', '.join(excess[:MOST_NAMED])}" if excess else "nothing"
+            answers_text = f"only {', '.join(excess[:MOST_NAMED])}" if excess else "nothing"
             raise MedbenchError(
                 "program.nothing",
-                f"{self.name}: wrote {got}, not {missing[0]}.",
+                f"{self.name}: wrote {answers_text}, not {missing[0]}.",
                 "Write one answer an image.",
             )
         if excess:
@@ -131,10 +131,10 @@ class ProgramPredictor:
                 "Write the answers alone.",
             )
         if "image_classes" in sample.demands:
-            return np.stack([self._probabilities(target / name, target) for name in expected])
+            return np.stack([self._probabilities(target / name, target) for name in names])
         if isinstance(sample, VolumeSample):
-            return self._labels(target / expected[0], target, sample.volumes.shape[1:])
-        return np.stack([self._labels(target / name, target, sample.images.shape[1:3]) for name in expected])
+            return self._labels(target / names[0], target, sample.volumes.shape[1:])
+        return np.stack([self._labels(target / name, target, sample.images.shape[1:3]) for name in names])
 
     def _labels(self, path: Path, root: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         labels = images.read_labels(path, root=root, expected=handed_in(shape)).array

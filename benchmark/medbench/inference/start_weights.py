@@ -81,19 +81,19 @@ def start_weights(
             f"of the network's {len(own)} (first: {', '.join(list(own)[:3])}).",
             "Give weights of this model, of its encoder, or the options that those weights were made with.",
         )
-    taken: dict[str, Tensor] = {}
-    refused: dict[str, str] = {}
+    parameters: dict[str, Tensor] = {}
+    reasons: dict[str, str] = {}
     for theirs in state:
         name, value = best.get(theirs, (theirs, state[theirs]))
         if name not in own:
-            refused[theirs] = UNKNOWN
+            reasons[theirs] = UNKNOWN
         elif own[name].shape != value.shape:
-            refused[theirs] = f"shape {tuple(value.shape)} instead of {tuple(own[name].shape)}"
+            reasons[theirs] = f"shape {tuple(value.shape)} instead of {tuple(own[name].shape)}"
         elif name in heads:
-            refused[theirs] = OTHER_CLASSES
+            reasons[theirs] = OTHER_CLASSES
         else:
-            taken[name] = value
-    return StartWeights(taken, tuple(name for name in own if name not in taken), refused)
+            parameters[name] = value
+    return StartWeights(parameters, tuple(name for name in own if name not in parameters), reasons)
 
 
 Reading = Mapping[str, tuple[str, "Tensor"]]
@@ -132,11 +132,11 @@ def _namings(state: Mapping[str, Tensor], entry: ModelEntry | None) -> Iterator[
     if entry is None or not entry.official_keys:
         return
     translate = load_object(entry.official_keys)
-    for peeled, prefix in (
+    for parameters, prefix in (
         (p, q) for p in peelings(state) for q in dict.fromkeys(("", entry.encoder_prefix))
     ):
         reading: dict[str, tuple[str, Tensor]] = {}
-        for theirs, (shorter, value) in zip(state, peeled.items(), strict=True):
+        for theirs, (shorter, value) in zip(state, parameters.items(), strict=True):
             with contextlib.suppress(MedbenchError):
                 reading.update((theirs, pair) for pair in translate({prefix + shorter: value}).items())
         yield reading
@@ -186,22 +186,22 @@ def freeze(network: nn.Module, parts: Sequence[str]) -> list[str]:
         MedbenchError: ``init.part`` for a part that the network does not have, with the nearest names;
             ``init.frozen`` where nothing is left to learn.
     """
-    frozen = []
+    still = []
     names = dict(network.named_parameters())
     for part in parts:
         own = [name for name in names if _lies_in(name, part)]
         if not own:
             raise _no_part(part, list(names))
-        frozen += own
-    if parts and set(frozen) >= set(names):
+        still += own
+    if parts and set(still) >= set(names):
         raise MedbenchError(
             "init.frozen",
             f"No parameter is left to train with {', '.join(parts)} frozen.",
             "Freeze fewer parts.",
         )
-    for name in frozen:
+    for name in still:
         names[name].requires_grad_(False)
-    return list(dict.fromkeys(frozen))
+    return list(dict.fromkeys(still))
 
 
 def _lies_in(name: str, part: str) -> bool:
@@ -209,6 +209,6 @@ def _lies_in(name: str, part: str) -> bool:
 
 
 def _no_part(part: str, names: Sequence[str]) -> MedbenchError:
-    known = {beginning.rstrip(".") for beginning in _beginnings(names)}
-    error = unknown_name("part of the network", part, known)
+    beginnings = {beginning.rstrip(".") for beginning in _beginnings(names)}
+    error = unknown_name("part of the network", part, beginnings)
     return MedbenchError("init.part", error.message, error.hint)

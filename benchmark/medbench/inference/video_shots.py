@@ -73,12 +73,12 @@ def sample_video(path: Path, extractor: FrameFeatures, sampling: Sampling = "eve
             "There is nothing to choose from; leave the video out.",
         )
     places = np.array(picks)
-    shots = find_shots(features, places, count, centred=not extractor.sha256)
+    shots = find_shots(features, places, count, centre=not extractor.sha256)
     return SampledVideo(count, places, features, shots)
 
 
 def find_shots(
-    features: Any, picks: npt.NDArray[np.int64], n_frames: int, *, centred: bool = False
+    features: Any, picks: npt.NDArray[np.int64], n_frames: int, *, centre: bool = False
 ) -> npt.NDArray[np.int64]:
     """First and last frame of each shot, both inclusive, ``(shots, 2)``.
 
@@ -86,9 +86,9 @@ def find_shots(
         features: of the sampled frames ``(steps, channels)``.
         picks: the sampled frames.
         n_frames: of the video.
-        centred: subtract the video's mean first; features of random weights are all but equal without that.
+        centre: subtract the video's mean first; features of random weights are all but equal without that.
     """
-    features = features - features.mean(axis=0) if centred else features
+    features = features - features.mean(axis=0) if centre else features
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     changes = segment_features(np.divide(features, lengths, where=lengths > 0, out=np.zeros_like(features)))
     borders = np.concatenate([[0], picks[changes], [n_frames]])

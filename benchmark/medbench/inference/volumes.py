@@ -83,8 +83,8 @@ class VolumeContract:
         for channel in np.flatnonzero(present):
             np.logical_or(brain, sample.volumes[channel] != 0, out=brain)
         box = centred_box(brain.shape, self.centre) if self.centre else widened_box(brain, self.window)
-        seen = brain[box]
-        array = np.zeros((len(present), *seen.shape), np.float32)
+        visible = brain[box]
+        array = np.zeros((len(present), *visible.shape), np.float32)
         for channel in np.flatnonzero(present):
             array[channel] = sample.volumes[channel][box]
             values = np.asarray(sample.volumes[channel][brain], np.float32)
@@ -92,7 +92,7 @@ class VolumeContract:
             array[channel] -= np.float32(mean)
             array[channel] /= np.float32(std or 1.0)
             if self.background == "zero":
-                array[channel] *= seen
+                array[channel] *= visible
         return PreparedVolume(array, present, box, sample.volumes.shape[1:])
 
 
@@ -322,9 +322,9 @@ class VolumePredictor(TimedPredictor):
         import torch
 
         with self.timed("preprocess"):
-            prepared = self.contract.prepare(sample)
-            volume = torch.from_numpy(prepared.array).to(self.device)
-            present = torch.from_numpy(prepared.present).to(self.device)
+            inputs = self.contract.prepare(sample)
+            volume = torch.from_numpy(inputs.array).to(self.device)
+            present = torch.from_numpy(inputs.present).to(self.device)
         with self.timed("forward"), self.inferring():
             classes = slide_windows(
                 lambda windows: self._scores(windows, present),
@@ -335,8 +335,8 @@ class VolumePredictor(TimedPredictor):
                 batch_size=self.batch_size,
             )
         with self.timed("postprocess"):
-            labels = np.zeros(prepared.shape, np.uint8)
-            labels[prepared.box] = classes.cpu().numpy()
+            labels = np.zeros(inputs.shape, np.uint8)
+            labels[inputs.box] = classes.cpu().numpy()
         return Prediction({"label_map": labels})
 
     def _scores(self, windows: Tensor, present: Tensor) -> Tensor:

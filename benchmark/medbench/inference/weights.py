@@ -89,8 +89,8 @@ def no_such_checkpoint(path: Path, words: Sequence[str] = ()) -> MedbenchError:
     near = nearest_names(path.name.lower(), words) if len(path.parts) == 1 else []
     near = (near or [str(path.with_name(name)) for name in nearest_names(path.name, beside)])[:1]
     also = f" Expected a file, {' or '.join(words)}." if words else ""
-    meant = f"Did you mean {near[0]}?" if near else "Check --weights."
-    return MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", meant + also)
+    advice = f"Did you mean {near[0]}?" if near else "Check --weights."
+    return MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", advice + also)
 
 
 def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
@@ -115,15 +115,17 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[st
     """State dictionary and facts in the bytes of a checkpoint."""
     import torch
 
-    stored = _stored(content, path)
+    contents = _stored(content, path)
     facts: dict[str, Any] = {}
-    state = stored
+    state = contents
     if _is_safetensors(content) and (text := _metadata(content).get(FACTS_KEY)):
         facts = read_facts(text, path)
-    elif isinstance(stored, dict):
-        if isinstance(stored.get(FACTS_KEY), str):
-            facts = read_facts(stored[FACTS_KEY], path)
-        state = next((stored[name] for name in DICTIONARIES if isinstance(stored.get(name), dict)), stored)
+    elif isinstance(contents, dict):
+        if isinstance(contents.get(FACTS_KEY), str):
+            facts = read_facts(contents[FACTS_KEY], path)
+        state = next(
+            (contents[name] for name in DICTIONARIES if isinstance(contents.get(name), dict)), contents
+        )
     if (
         not isinstance(state, dict)
         or not state

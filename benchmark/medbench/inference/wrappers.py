@@ -31,18 +31,18 @@ def unwrapped(state: Mapping[str, T]) -> dict[str, T]:
     }
     if any(name.startswith(_ALWAYS) for name in plain):
         plain.pop("n_averaged", None)
-    while shared := _shared_prefix(plain, _ALWAYS):
-        plain = {name.removeprefix(shared): value for name, value in plain.items()}
+    while prefix := _shared_prefix(plain, _ALWAYS):
+        plain = {name.removeprefix(prefix): value for name, value in plain.items()}
     return plain
 
 
 def peelings(state: Mapping[str, T]) -> Iterator[dict[str, T]]:
     """The parameters as they are, then without each prefix that all share, which may be a network's own."""
-    peeled = dict(state)
-    yield peeled
-    while shared := _shared_prefix(peeled, (*_ALWAYS, *_SOMETIMES)):
-        peeled = {name.removeprefix(shared): value for name, value in peeled.items()}
-        yield peeled
+    parameters = dict(state)
+    yield parameters
+    while prefix := _shared_prefix(parameters, (*_ALWAYS, *_SOMETIMES)):
+        parameters = {name.removeprefix(prefix): value for name, value in parameters.items()}
+        yield parameters
 
 
 def _shared_prefix(state: Mapping[str, T], prefixes: tuple[str, ...]) -> str:

@@ -50,16 +50,16 @@ def place(cache: Path, path: Path, *settings: Any) -> Path:
 
 
 def cached_array(
-    entry: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool = False
+    entry: Path, make: Callable[[], npt.NDArray[Any]], *, memory_map: bool = False
 ) -> npt.NDArray[Any]:
     """The cached array, made and stored where it is absent or damaged.
 
     Args:
         entry: path of an ``.npy`` file, followed by the SHA-256 of its bytes, shape and type included.
         make: makes the array.
-        mapped: whether to return a memory map, whose content is checked once per process.
+        memory_map: whether to return a memory map, whose content is checked once per process.
     """
-    if not _intact(entry, mapped):
+    if not _intact(entry, memory_map):
         array = make()
         with atomic_path(entry) as temporary:
             np.save(temporary, array)
@@ -67,9 +67,9 @@ def cached_array(
                 digest = hashlib.file_digest(stream, "sha256").digest()
                 stream.seek(0, os.SEEK_END)
                 stream.write(digest)
-        if not mapped:
+        if not memory_map:
             return array
-    return np.load(entry, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return np.load(entry, mmap_mode="r" if memory_map else None, allow_pickle=False)
 
 
 def mapped_array(entry: Path) -> npt.NDArray[Any]:
@@ -96,9 +96,9 @@ def _intact(entry: Path, remember: bool) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _checked(entry: Path, size: int, *_state: int) -> bool:
-    digest, left = hashlib.sha256(), size - _HASH_BYTES
+    digest, rest = hashlib.sha256(), size - _HASH_BYTES
     with open(entry, "rb") as stream:
-        while left > 0 and (piece := stream.read(min(_PIECE, left))):
+        while rest > 0 and (piece := stream.read(min(_PIECE, rest))):
             digest.update(piece)
-            left -= len(piece)
-        return left == 0 and stream.read() == digest.digest()
+            rest -= len(piece)
+        return rest == 0 and stream.read() == digest.digest()

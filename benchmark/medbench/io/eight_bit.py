@@ -54,7 +54,7 @@ def read_as_rgb(path: Path) -> npt.NDArray[np.uint8]:
             f"{path}: holds {image.dtype} values; the release holds 8-bit images.",
             "Copy the file again from its source.",
         )
-    return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=-1)
+    return image if image.ndim == 3 else raster.as_rgb(image)
 
 
 def _read_as(path: Path, kind: str) -> npt.NDArray[np.uint8]:

@@ -40,16 +40,16 @@ def check_geometry(
         (field, getattr(reference, field), getattr(prediction, field))
         for field in ("spacing", "origin", "direction")
     ]
-    for field, expected, actual in fields:
-        if expected is None or actual is None:
+    for field, due, actual in fields:
+        if due is None or actual is None:
             continue
-        same = len(expected) == len(actual) and all(
-            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, actual, strict=True)
+        same = len(due) == len(actual) and all(
+            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(due, actual, strict=True)
         )
         if not same:
             raise MedbenchError(
                 "data.geometry",
-                f"{name}: the {field} of {what} is {_text(actual)}, not {_text(expected)}.",
+                f"{name}: the {field} of {what} is {_text(actual)}, not {_text(due)}.",
                 advice,
             )
 

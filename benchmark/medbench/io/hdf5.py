@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
-from medbench.io.gate.admission import entrance
-from medbench.io.gate.arrays import read_npz
+from medbench.io.gate import source
+from medbench.io.gate.admission import entrance, unreadable
+from medbench.io.gate.arrays import npz_shapes, read_npz
 from medbench.io.gate.expected import Expected
-from medbench.io.gate.hdf5_arrays import read_datasets
+from medbench.io.gate.hdf5_arrays import dataset_shapes, read_datasets
+from medbench.io.gate.refusal import Reject, refusal_of
 
 SUFFIXES = (".h5", ".hdf5", ".npz")
 
@@ -34,6 +36,29 @@ def read_arrays(
         MedbenchError: refusals of the gate, ``file.type_unknown``, or ``data.array_missing`` naming the
             arrays of the file.
     """
+    suffix = _known_suffix(path)
+    with entrance(path, "arrays", root=root, expected=expected) as file:
+        read = read_npz if suffix == ".npz" else read_datasets
+        arrays, there = read(file.content, names, file.budget_bytes)
+        _check_names(path, names, there)
+        return {name: arrays[name] for name in names}
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name of each array of a file -> its shape, by the headers in the file alone.
+
+    Raises:
+        MedbenchError: refusals of the gate, or ``file.type_unknown``.
+    """
+    suffix = _known_suffix(path)
+    try:
+        with source.opened(path, path.parent, "release") as stream:
+            return (npz_shapes if suffix == ".npz" else dataset_shapes)(stream)
+    except Reject as reject:
+        raise refusal_of(reject, path.name, unreadable(path, "arrays")).error(path.parent) from reject
+
+
+def _known_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise MedbenchError(
@@ -41,11 +66,7 @@ def read_arrays(
             f"{path}: '{suffix}' holds no named arrays.",
             f"Known: {', '.join(SUFFIXES)}.",
         )
-    with entrance(path, "arrays", root=root, expected=expected) as admitted:
-        read = read_npz if suffix == ".npz" else read_datasets
-        arrays, there = read(admitted.content, names, admitted.budget_bytes)
-        _check_names(path, names, there)
-        return {name: arrays[name] for name in names}
+    return suffix
 
 
 def _check_names(path: Path, names: tuple[str, ...], there: list[str]) -> None:

@@ -140,8 +140,8 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
         kind = "a virtual dataset" if dataset.is_virtual else "external storage"
         raise _elsewhere(path, place, kind)
     if dataset.dtype.kind not in "biuf" or dataset.shape is None or len(dataset.shape) > MOST_AXES:
-        ragged = h5py.check_vlen_dtype(dataset.dtype) is not None
-        content = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
+        is_ragged = h5py.check_vlen_dtype(dataset.dtype) is not None
+        content = "rows of different lengths" if is_ragged else f"values of the type {dataset.dtype}"
         raise MedbenchError(
             "data.not_real", f"{path}: {place} holds {content}.", "Save one array of numbers."
         )
@@ -167,5 +167,5 @@ def write_groups(
             file.attrs[name] = text
         for group, arrays in groups.items():
             for name, value in arrays.items():
-                packed = {"compression": "gzip", "compression_opts": 4} if np.ndim(value) else {}
-                file.create_dataset(f"{group}/{name}", data=value, track_times=False, **packed)
+                compression = {"compression": "gzip", "compression_opts": 4} if np.ndim(value) else {}
+                file.create_dataset(f"{group}/{name}", data=value, track_times=False, **compression)

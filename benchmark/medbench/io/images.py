@@ -41,8 +41,8 @@ def read_volume(path: Path, *, root: Path | None = None, expected: Expected | No
     if suffix in raster.SUFFIXES:
         return Volume(raster.read_image(path, root=root, expected=expected))
     if suffix == ".npy":
-        with entrance(path, "array", root=root, expected=expected) as admitted:
-            array = decode_npy(admitted.content)
+        with entrance(path, "array", root=root, expected=expected) as file:
+            array = decode_npy(file.content)
             check_finite(array)
             return Volume(array)
     raise MedbenchError(
@@ -62,14 +62,14 @@ def read_labels(path: Path, *, root: Path | None = None, expected: Expected | No
     if suffix in raster.SUFFIXES:
         return Volume(raster.read_label_map(path, root=root, expected=expected))
     if suffix in VOLUME_SUFFIXES:
-        with entrance(path, "volume", root=root, expected=expected) as admitted:
-            header, volume = admitted.header, decode_volume(admitted)
+        with entrance(path, "volume", root=root, expected=expected) as file:
+            header, volume = file.header, decode_volume(file)
             assert isinstance(header, VolumeHeader)
             step = header.slope if header.scaled and header.dtype.kind in "iu" else 0.0
             labels = whole_labels(volume.array, step)
     elif suffix == ".npy":
-        with entrance(path, "array", root=root, expected=expected) as admitted:
-            volume = Volume(decode_npy(admitted.content))
+        with entrance(path, "array", root=root, expected=expected) as file:
+            volume = Volume(decode_npy(file.content))
             labels = whole_labels(volume.array)
     else:
         return read_volume(path)

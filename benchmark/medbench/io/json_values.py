@@ -24,15 +24,13 @@ def read_json_value(path: Path, role: Role = "release") -> Any:
         MedbenchError: what the gate refuses; ``data.json`` naming the line for what is no JSON, for NaN and
             infinities, which JSON does not have, and for values nested too deeply.
     """
-    with entrance(path, "table", expected=Expected(role, memory_bytes=LARGEST_JSON_BYTES)) as admitted:
+    with entrance(path, "table", expected=Expected(role, memory_bytes=LARGEST_JSON_BYTES)) as file:
         try:
-            return json.loads(admitted.content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            return json.loads(file.content.decode("utf-8-sig"), parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
             raise _wrong(f"line {error.lineno}: is no JSON ({error.msg})") from error
         except UnicodeDecodeError as error:
-            raise _wrong(
-                f"line {admitted.content.count(10, 0, error.start) + 1}: is not UTF-8 text"
-            ) from error
+            raise _wrong(f"line {file.content.count(10, 0, error.start) + 1}: is not UTF-8 text") from error
         except (RecursionError, ValueError) as error:
             raise _wrong("holds values that are nested too deeply or too long") from error
 

@@ -32,8 +32,8 @@ def read_volume(path: Path, *, root: Path | None = None, expected: Expected | No
         MedbenchError: what the gate refuses (``file.*``), ``data.axes``, ``data.not_real`` or
             ``data.not_finite``.
     """
-    with entrance(path, "volume", root=root, expected=expected) as admitted:
-        return decode_volume(admitted)
+    with entrance(path, "volume", root=root, expected=expected) as file:
+        return decode_volume(file)
 
 
 def read_geometry(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
@@ -42,8 +42,8 @@ def read_geometry(path: Path, *, root: Path | None = None, expected: Expected | 
     Raises:
         MedbenchError: as :func:`read_volume`.
     """
-    with entrance(path, "volume", root=root, expected=expected) as admitted:
-        return geometry(admitted)
+    with entrance(path, "volume", root=root, expected=expected) as file:
+        return geometry(file)
 
 
 def resample_labels(path: Path, like: Path) -> Volume:

@@ -98,10 +98,10 @@ def _tiles(
     for band in rebanded(rows, shape, tile):
         if below is not None:
             below.write(_halved(band).tobytes())
-        padded = np.zeros((tile, -(-shape[1] // tile) * tile, *shape[2:]), np.uint8)
-        padded[: len(band), : shape[1]] = band
-        for column in range(0, padded.shape[1], tile):
-            yield np.ascontiguousarray(padded[:, column : column + tile])
+        strip = np.zeros((tile, -(-shape[1] // tile) * tile, *shape[2:]), np.uint8)
+        strip[: len(band), : shape[1]] = band
+        for column in range(0, strip.shape[1], tile):
+            yield np.ascontiguousarray(strip[:, column : column + tile])
 
 
 def rebanded(rows: Iterable[Pixels], shape: tuple[int, ...], height: int) -> Iterator[Pixels]:
@@ -113,23 +113,23 @@ def rebanded(rows: Iterable[Pixels], shape: tuple[int, ...], height: int) -> Ite
     >>> [len(band) for band in rebanded([np.zeros((5, 2), np.uint8)] * 2, (10, 2), 4)]
     [4, 4, 2]
     """
-    held = np.empty((height, *shape[1:]), np.uint8)
-    filled = done = 0
+    band = np.empty((height, *shape[1:]), np.uint8)
+    n_rows = first = 0
     for strip in rows:
-        if strip.shape[1:] != shape[1:] or done + filled + len(strip) > shape[0]:
+        if strip.shape[1:] != shape[1:] or first + n_rows + len(strip) > shape[0]:
             raise ValueError(f"rows of shape {strip.shape} do not add up to {shape}")
         offset = 0
         while offset < len(strip):
-            more = min(height - filled, len(strip) - offset)
-            held[filled : filled + more] = strip[offset : offset + more]
-            filled, offset = filled + more, offset + more
-            if filled == height:
-                yield held
-                done, filled = done + height, 0
-    if done + filled != shape[0]:
-        raise ValueError(f"{done + filled} rows where {shape[0]} were announced")
-    if filled:
-        yield held[:filled]
+            more = min(height - n_rows, len(strip) - offset)
+            band[n_rows : n_rows + more] = strip[offset : offset + more]
+            n_rows, offset = n_rows + more, offset + more
+            if n_rows == height:
+                yield band
+                first, n_rows = first + height, 0
+    if first + n_rows != shape[0]:
+        raise ValueError(f"{first + n_rows} rows where {shape[0]} were announced")
+    if n_rows:
+        yield band[:n_rows]
 
 
 def _halved(band: Pixels) -> Pixels:

@@ -62,14 +62,14 @@ def square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     rows, columns = (side if n == max(height, width) else int(n * factor) for n in (height, width))
     small = cv2.resize(image, (max(columns, 1), max(rows, 1)), interpolation=cv2.INTER_AREA)
     top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
-    framed = np.zeros((side, side), np.uint8)
-    framed[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return framed
+    canvas = np.zeros((side, side), np.uint8)
+    canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return canvas
 
 
 def _dicom(path: Path, root: Path | None) -> npt.NDArray[np.uint8]:
-    with entrance(path, "dicom", root=root) as admitted:
-        data_set, values = read_data_set(admitted)
+    with entrance(path, "dicom", root=root) as file:
+        data_set, values = read_data_set(file)
         with damage("its window or rescaling cannot be applied"):
             return _eight_bit(data_set, values)
 
@@ -78,14 +78,14 @@ def _eight_bit(dataset: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     with np.errstate(over="ignore", invalid="ignore"):
-        shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
-    low, high = shown.min(), shown.max()
+        intensities = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
+    low, high = intensities.min(), intensities.max()
     if not np.isfinite((low, high)).all():
         raise Reject("data.not_finite", "holds values that are not finite once rescaled")
-    windowed = "WindowCenter" in dataset and "VOILUTSequence" not in dataset
-    if windowed and "RescaleSlope" not in dataset:
+    has_window = "WindowCenter" in dataset and "VOILUTSequence" not in dataset
+    if has_window and "RescaleSlope" not in dataset:
         low, high = min(low, 0.0), max(high, float(2 ** int(dataset.BitsStored) - 1))
-    scaled = (shown - low) * (255 / (high - low)) if high > low else np.zeros_like(shown)
+    grey = (intensities - low) * (255 / (high - low)) if high > low else np.zeros_like(intensities)
     if str(dataset.PhotometricInterpretation) == "MONOCHROME1":
-        scaled = 255 - scaled
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        grey = 255 - grey
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)

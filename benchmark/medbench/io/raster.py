@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path
+from medbench.core.files import write_bytes
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_image
 from medbench.io.gate.expected import Expected
@@ -46,8 +46,8 @@ def read_image_and_header(
     Raises:
         MedbenchError: what the gate refuses.
     """
-    with entrance(path, "image", root=root, expected=expected) as admitted:
-        image, header = decode_image(admitted)
+    with entrance(path, "image", root=root, expected=expected) as file:
+        image, header = decode_image(file)
         if header.white_is_zero:
             image = shown(image, header.bits)
         if image.ndim == 3 and image.shape[2] > 3:
@@ -61,8 +61,8 @@ def read_size(path: Path, *, root: Path | None = None, expected: Expected | None
     Raises:
         MedbenchError: what the gate refuses of a header.
     """
-    with entrance(path, "image", root=root, expected=expected) as admitted:
-        header = admitted.header.header if isinstance(admitted.header, TiffPage) else admitted.header
+    with entrance(path, "image", root=root, expected=expected) as file:
+        header = file.header.header if isinstance(file.header, TiffPage) else file.header
         assert isinstance(header, ImageHeader)
         return header.height, header.width
 
@@ -79,8 +79,8 @@ def read_label_map(
             white, ``data.turned`` for a file with an orientation, or ``data.not_a_label_map`` for a colour
             image, a semi-transparent one, or one with fractional values.
     """
-    with entrance(path, "image", root=root, expected=expected) as admitted:
-        image, header = decode_image(admitted)
+    with entrance(path, "image", root=root, expected=expected) as file:
+        image, header = decode_image(file)
         check_black_is_zero(header.white_is_zero)
         check_upright(header.turned)
         if image.ndim == 3:
@@ -122,11 +122,10 @@ def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
 def _write(path: Path, image: npt.NDArray[Any]) -> None:
     import cv2
 
-    done, encoded = cv2.imencode(path.suffix, image)
-    if not done:
+    ok, content = cv2.imencode(path.suffix, image)
+    if not ok:
         raise MedbenchError("file.unwritable", f"{path}: this file type cannot be encoded.", "Use .png.")
-    with atomic_path(path) as temporary:
-        encoded.tofile(temporary)
+    write_bytes(path, content.tobytes())
 
 
 def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
@@ -137,6 +136,32 @@ def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArra
         return image
     shrinks = height < image.shape[0] or width < image.shape[1]
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def looked_up(images: npt.NDArray[np.uint8], tables: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Planes ``(images, channels, height, width)`` with the entry of its channel's table for every value.
+
+    Args:
+        images: ``(images, height, width, channels)``.
+        tables: ``(channels, 256)``.
+
+    >>> looked_up(np.full((1, 1, 2, 1), 3, np.uint8), np.arange(256, dtype=np.float32)[None] / 2)
+    array([[[[1.5, 1.5]]]], dtype=float32)
+    """
+    import cv2
+
+    planes: npt.NDArray[Any] = np.empty((len(images), len(tables), *images.shape[1:3]), tables.dtype)
+    for image, plane in zip(images, planes, strict=True):
+        for channel, table in enumerate(tables):
+            plane[channel] = cv2.LUT(np.ascontiguousarray(image[..., channel]), np.ascontiguousarray(table))
+    return planes
+
+
+def as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A grey image ``(height, width)`` as three equal channels, ``(height, width, 3)``."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:

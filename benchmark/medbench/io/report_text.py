@@ -63,9 +63,7 @@ def report_sentences(text: str) -> tuple[str, ...]:
     >>> report_sentences("1. Clear lungs.  2. No pleural effusion. Stable.")
     ('clear lungs', 'no pleural effusion')
     """
-    parts = [
-        part for numbered in re.split(r"[0-9]+\.", text.replace("\n", " ")) for part in numbered.split(".")
-    ]
+    parts = [part for item in re.split(r"[0-9]+\.", text.replace("\n", " ")) for part in item.split(".")]
     sentences = []
     for part in parts:
         ascii_only = (word.encode("ascii", "ignore").decode() for word in re.findall(r"\w+", part.lower()))

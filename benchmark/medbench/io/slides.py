@@ -76,10 +76,10 @@ def slide_facts(path: Path, *, channels: int, expected: Expected | None = None) 
 def _opened(path: Path, expected: Expected | None) -> Iterator[Any]:
     import tifffile
 
-    with entrance(path, "slide", expected=expected) as admitted:
-        assert admitted.stream is not None
+    with entrance(path, "slide", expected=expected) as source:
+        assert source.stream is not None
         try:
-            file = tifffile.TiffFile(admitted.stream)
+            file = tifffile.TiffFile(source.stream)
         except (
             tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error,
         ) as error:  # fmt: skip
@@ -188,8 +188,8 @@ class _Blocks:
         kept_axes = [axis for axis in "YXS" if axis in self.axes]
         others = tuple(index for index, axis in enumerate(self.axes) if axis not in "YXS")
         values = np.squeeze(values, axis=others)
-        left = [axis for axis in self.axes if axis in "YXS"]
-        return np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
+        order = [axis for axis in self.axes if axis in "YXS"]
+        return np.ascontiguousarray(values.transpose([order.index(axis) for axis in kept_axes]))
 
     def _tile(self, index: int) -> Pixels:
         """A tile of the page, ``(rows, columns[, 3])``; a tile without bytes is background."""
@@ -199,16 +199,16 @@ class _Blocks:
             return np.full((*self.side, *([channels] if channels > 1 else [])), page.nodata, np.uint8)
         with file.lock:
             file.seek(page.dataoffsets[index])
-            packed = file.read(page.databytecounts[index])
-        known = self.plain.get(packed)
-        if known is not None:
-            return known
+            content = file.read(page.databytecounts[index])
+        plain_tile = self.plain.get(content)
+        if plain_tile is not None:
+            return plain_tile
         if page.compression in CODED:
-            check_coded_size(int(page.compression), packed, self.side, channels)
-        decoded = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
-        tile = np.asarray(decoded if channels > 1 else decoded[..., 0], np.uint8)
-        if len(packed) <= FEW_BYTES and len(self.plain) < MOST_PLAIN:
-            self.plain[packed] = tile
+            check_coded_size(int(page.compression), content, self.side, channels)
+        values = page.decode(content, index, jpegtables=page.jpegtables)[0][0]
+        tile = np.asarray(values if channels > 1 else values[..., 0], np.uint8)
+        if len(content) <= FEW_BYTES and len(self.plain) < MOST_PLAIN:
+            self.plain[content] = tile
         return tile
 
 
@@ -336,9 +336,9 @@ def microns_per_pixel(path: Path) -> float | None:
     from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
 
     try:
-        with entrance(path, "slide") as admitted:
-            assert admitted.stream is not None
-            with TiffSlide(admitted.stream) as slide:
+        with entrance(path, "slide") as file:
+            assert file.stream is not None
+            with TiffSlide(file.stream) as slide:
                 value = slide.properties.get(PROPERTY_NAME_MPP_X)
     except Exception:  # noqa: BLE001 - vendors' private tags fail in many ways; the size is extra knowledge
         return None

@@ -62,8 +62,8 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         MedbenchError: what the gate refuses, ``data.column_missing`` naming the column, or ``data.table``
             with line and column.
     """
-    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
-        header, rows = _rows(path, admitted.content, columns)
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as file:
+        header, rows = _rows(path, file.content, columns)
         return [dict(zip(header, cells, strict=True)) for _, cells in rows]
 
 
@@ -80,9 +80,9 @@ def read_lines(path: Path, *, expected: Expected | None = None) -> list[tuple[in
         MedbenchError: what the gate refuses, or ``data.table`` naming the line.
     """
     expected = expected or Expected(memory_bytes=LARGEST_TABLE_BYTES)
-    with entrance(path, "table", expected=expected) as admitted:
+    with entrance(path, "table", expected=expected) as file:
         most = expected.budget_bytes // BYTES_A_CELL if expected.role == "prediction" else None
-        lines = _lines(path, admitted.content, most)
+        lines = _lines(path, file.content, most)
         return [(line, [cell.strip() for cell in cells]) for line, cells in lines]
 
 
@@ -92,8 +92,8 @@ def plain_text(path: Path) -> str:
     Raises:
         MedbenchError: what the gate refuses.
     """
-    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
-        return _text(admitted.content)
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as file:
+        return _text(file.content)
 
 
 def read_typed_table(
@@ -112,8 +112,8 @@ def read_typed_table(
             for a value of another type, out of bounds, or twice where it must be unique.
     """
     expected = expected or Expected(memory_bytes=LARGEST_TABLE_BYTES)
-    with entrance(path, "table", root=root, expected=expected) as admitted:
-        header, rows = _rows(path, admitted.content, [column.name for column in columns])
+    with entrance(path, "table", root=root, expected=expected) as file:
+        header, rows = _rows(path, file.content, [column.name for column in columns])
         places = [(column, header.index(column.name)) for column in columns]
         firsts: dict[tuple[str, Value], int] = {}
         table = []
@@ -140,8 +140,8 @@ def read_rows_by_key(path: Path, key: str, *columns: Column) -> dict[str, dict[s
         MedbenchError: what the gate refuses, ``data.column_missing``, or ``data.table`` for a table that
             cannot be split into rows.
     """
-    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
-        header, rows = _rows(path, admitted.content, [key, *(column.name for column in columns)])
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as file:
+        header, rows = _rows(path, file.content, [key, *(column.name for column in columns)])
         table: dict[str, dict[str, Value] | MedbenchError] = {}
         for line, cells in rows:
             name = cells[header.index(key)].strip()

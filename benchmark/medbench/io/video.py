@@ -40,16 +40,16 @@ def _opened(path: Path, root: Path | None = None, expected: Expected | None = No
     import cv2
 
     expected = expected or Expected(memory_bytes=MEMORY_BYTES)
-    with entrance(path, "video", root=root, expected=expected) as admitted:
-        assert isinstance(admitted.header, VideoHeader)
-        assert admitted.stream is not None
-        capture = cv2.VideoCapture(_name(admitted.stream, path), cv2.CAP_FFMPEG)
+    with entrance(path, "video", root=root, expected=expected) as file:
+        assert isinstance(file.header, VideoHeader)
+        assert file.stream is not None
+        capture = cv2.VideoCapture(_name(file.stream, path), cv2.CAP_FFMPEG)
         try:
             if not capture.isOpened():
                 raise corrupt("it cannot be opened")
-            if not os.path.samestat(os.fstat(admitted.stream.fileno()), path.stat()):
+            if not os.path.samestat(os.fstat(file.stream.fileno()), path.stat()):
                 raise Reject("file.unreadable", "changed while it was read", "Wait until it is written.")
-            yield _Video(capture, admitted.header.stored_frames, admitted.budget_bytes)
+            yield _Video(capture, file.header.stored_frames, file.budget_bytes)
         except cv2.error as error:
             raise corrupt("its frames do not decode") from error
         finally:
@@ -77,6 +77,20 @@ def count_frames(path: Path) -> int:
         return count
 
 
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of a video's frames by its header; no frame is decoded.
+
+    Raises:
+        MedbenchError: what the gate refuses.
+    """
+    import cv2
+
+    with _opened(path) as video:
+        sides = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH
+        height, width = (round(video.capture.get(side)) for side in sides)
+        return height, width
+
+
 def read_frames(
     path: Path, *, root: Path | None = None, expected: Expected | None = None
 ) -> npt.NDArray[np.uint8]:
@@ -96,8 +110,8 @@ def read_frames(
     frames: list[npt.NDArray[np.uint8]] = []
     with _opened(path, root, expected) as video:
         while True:
-            decoded, frame = video.capture.read()
-            if not decoded:
+            ok, frame = video.capture.read()
+            if not ok:
                 break
             if frames and frame.shape != frames[0].shape:
                 raise corrupt("its frames differ in size")
@@ -120,8 +134,8 @@ def read_frame(path: Path, index: int) -> npt.NDArray[np.uint8]:
         position = 0
         while position < index and video.capture.grab():
             position += 1
-        decoded, frame = video.capture.read() if position == index else (False, None)
-    if not decoded or frame is None:
+        ok, frame = video.capture.read() if position == index else (False, None)
+    if not ok or frame is None:
         raise MedbenchError(
             "data.frame_missing",
             f"{path}: has no frame {index}; it ends after {position}.",
@@ -163,5 +177,5 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     return caches.cached_array(
         entry,
         lambda: np.stack([resize_image(frame, size, size) for frame in read_frames(path)]),
-        mapped=True,
+        memory_map=True,
     )

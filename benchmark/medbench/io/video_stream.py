@@ -55,19 +55,19 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoHead
         raise MedbenchError(
             "package.missing", "Decoding videos needs PyAV.", "pip install 'medbench[video]'"
         ) from error
-    with entrance(path, "video") as admitted:
-        assert isinstance(admitted.header, VideoHeader)
-        form = _DEMUXERS.get(admitted.header.container)
+    with entrance(path, "video") as file:
+        assert isinstance(file.header, VideoHeader)
+        form = _DEMUXERS.get(file.header.container)
         try:
-            with av.open(admitted.stream, mode="r", format=form) as container:
+            with av.open(file.stream, mode="r", format=form) as container:
                 if not container.streams.video:
                     raise corrupt("it holds no video stream")
                 stream = container.streams.video[0]
                 if not (stream.width and stream.height):
                     raise corrupt("its frames have no size")
-                check_budget(_BYTES_A_PIXEL * stream.width * stream.height, admitted.budget_bytes)
+                check_budget(_BYTES_A_PIXEL * stream.width * stream.height, file.budget_bytes)
                 stream.thread_type = "AUTO"
-                yield container, admitted.header
+                yield container, file.header
         except av.error.FFmpegError as error:
             raise corrupt(str(error.strerror or error)) from error
 
@@ -94,7 +94,7 @@ def iterate_frames(path: Path) -> Iterator[tuple[int, float, Any]]:
     with _opened(path) as (container, header):
         stream = container.streams.video[0]
         rate = Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
-        announced = _announced_s(container, stream)
+        header_s = _announced_s(container, stream)
         index, end = -1, 0.0
         for index, frame in enumerate(container.decode(stream)):
             if frame.is_corrupt:
@@ -103,8 +103,8 @@ def iterate_frames(path: Path) -> Iterator[tuple[int, float, Any]]:
             end = max(end, time_s + 1 / float(rate))
             yield index, time_s, frame
         start = float((stream.start_time or 0) * (stream.time_base or 0))
-        if index < 0 or end - start < announced - max(_LOST_S, 2 / float(rate)):
-            raise corrupt(f"ends early: {index + 1} frames, {end - start:.1f} of {announced:.1f} s")
+        if index < 0 or end - start < header_s - max(_LOST_S, 2 / float(rate)):
+            raise corrupt(f"ends early: {index + 1} frames, {end - start:.1f} of {header_s:.1f} s")
         if index + 1 < (header.stored_frames or 0):
             raise corrupt(f"{index + 1} of its {header.stored_frames} frames decode")
 
@@ -123,18 +123,18 @@ def frames_at(path: Path, indices: Sequence[int]) -> list[npt.NDArray[np.uint8]]
     Raises:
         MedbenchError: as :func:`iterate_frames`, or ``data.frame_missing`` when the video is shorter.
     """
-    positions, taken = set(indices), {}
+    positions, frames = set(indices), {}
     last = max(indices, default=-1)
     for index, _, frame in iterate_frames(path):
         if index in positions:
-            taken[index] = frame.to_ndarray(format="rgb24")
+            frames[index] = frame.to_ndarray(format="rgb24")
         if index >= last:
             break
-    if len(taken) < len(positions):
+    if len(frames) < len(positions):
         raise MedbenchError(
             "data.frame_missing", f"{path}: has no frame {last}.", "The summary may be of another video."
         )
-    return [taken[index] for index in indices]
+    return [frames[index] for index in indices]
 
 
 def cut_video(path: Path, target: Path, keep: Callable[[int], bool]) -> None:
@@ -181,8 +181,8 @@ def _encoder() -> str:
 def _encode_frame(output: Any, stream: Any, frame: Any, count: int) -> None:
     import av
 
-    shown = frame.reformat(stream.width, stream.height, "yuv420p")
-    plain = av.VideoFrame.from_ndarray(shown.to_ndarray(), format="yuv420p")
+    planes = frame.reformat(stream.width, stream.height, "yuv420p")
+    plain = av.VideoFrame.from_ndarray(planes.to_ndarray(), format="yuv420p")
     plain.pts = count
     plain.time_base = 1 / Fraction(stream.codec_context.framerate)
     output.mux(stream.encode(plain))
@@ -208,10 +208,10 @@ def _copy_sound(path: Path, output: Any, stream: Any, spans: Sequence[tuple[floa
     import av
 
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_SOUND_RATE)
-    written = 0
+    n_samples = 0
     with _opened(path) as (container, _):
-        for decoded in container.decode(container.streams.audio[0]):
-            for frame in resampler.resample(decoded):
+        for packet in container.decode(container.streams.audio[0]):
+            for frame in resampler.resample(packet):
                 start = 0.0 if frame.time is None else float(frame.time)
                 times = start + np.arange(frame.samples) / _SOUND_RATE
                 inside = np.zeros(frame.samples, np.bool_)
@@ -221,7 +221,7 @@ def _copy_sound(path: Path, output: Any, stream: Any, spans: Sequence[tuple[floa
                     continue
                 samples = np.ascontiguousarray(frame.to_ndarray()[:, inside], np.float32)
                 piece = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
-                piece.rate, piece.pts, piece.time_base = _SOUND_RATE, written, Fraction(1, _SOUND_RATE)
-                written += samples.shape[1]
+                piece.rate, piece.pts, piece.time_base = _SOUND_RATE, n_samples, Fraction(1, _SOUND_RATE)
+                n_samples += samples.shape[1]
                 output.mux(stream.encode(piece))
     output.mux(stream.encode())

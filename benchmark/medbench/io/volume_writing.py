@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path
+from medbench.core.files import write_bytes
 from medbench.io.gate.admission import suffix_of
 
 _LEVEL = 6
@@ -54,8 +54,7 @@ def write_volume(path: Path, volume: Volume) -> None:
             "Give integers or floating-point numbers, 2 to 4 axes.",
         )
     content = encode(array.astype(array.dtype.newbyteorder("<"), copy=False), volume)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
 
 
 def _n_spatial(volume: Volume) -> int:
@@ -80,14 +79,14 @@ def _words(values: Any) -> str:
 def _metaimage(array: npt.NDArray[Any], volume: Volume) -> bytes:
     spacing, origin, direction = _geometry(volume)
     count = len(spacing)
-    packed = zlib.compress(array.data, _LEVEL)
+    content = zlib.compress(array.data, _LEVEL)
     lines = [
         "ObjectType = Image",
         f"NDims = {count}",
         "BinaryData = True",
         "BinaryDataByteOrderMSB = False",
         "CompressedData = True",
-        f"CompressedDataSize = {len(packed)}",
+        f"CompressedDataSize = {len(content)}",
     ]
     if volume.direction is not None:
         lines.append(f"TransformMatrix = {_words(direction.T.ravel())}")
@@ -99,7 +98,7 @@ def _metaimage(array: npt.NDArray[Any], volume: Volume) -> bytes:
     if array.ndim > count:
         lines.append(f"ElementNumberOfChannels = {array.shape[-1]}")
     lines += [f"ElementType = {_METAIMAGE[array.dtype.str[1:]]}", "ElementDataFile = LOCAL", ""]
-    return "\n".join(lines).encode() + packed
+    return "\n".join(lines).encode() + content
 
 
 def _nrrd(array: npt.NDArray[Any], volume: Volume) -> bytes:

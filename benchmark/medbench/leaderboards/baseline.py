@@ -81,7 +81,7 @@ def with_differences(
         read: the run of a row from its evidence; ``None`` where it has none. No row is read twice.
         challenge: the challenge.
     """
-    compared = list(rows)
+    results = list(rows)
     populations: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(rows):
         populations.setdefault(tuple(row.get(name) for name in _POPULATION), []).append(place)
@@ -93,8 +93,8 @@ def with_differences(
             if first is not None and second is not None:
                 with contextlib.suppress(MedbenchError):
                     pair = {AGAINST: against(first, second, challenge)}
-                    compared[place] = {**rows[place], **pair}
-    return compared
+                    results[place] = {**rows[place], **pair}
+    return results
 
 
 _POPULATION = ("data", "split", "manifest_sha256", "scoring_sha256")

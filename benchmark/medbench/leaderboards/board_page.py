@@ -11,9 +11,10 @@ from typing import Any
 from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
 from medbench.leaderboards.case_figures import BoardEvidence, Ranges, case_figures
-from medbench.leaderboards.costs import GMACS, PARAMETERS, TIME
+from medbench.leaderboards.costs import GMACS, PARAMETERS, TIME, TRAINING
 from medbench.leaderboards.sections import group_text
 from medbench.leaderboards.table_text import cells, facts, headings, notes, text
+from medbench.leaderboards.training_budget import budget_minutes, cost_text, cpu_minutes
 from medbench.records.legend import definitions
 from medbench.records.reading import KEY_LENGTH
 from medbench.records.shell import page_environment, whisker
@@ -124,6 +125,7 @@ _HELP = {
 
 _COST_HELP = {
     PARAMETERS: "parameters in millions",
+    TRAINING: "CPU minutes that the training took, of the budget that its steps were planned for",
     GMACS: "multiply-adds of one sample in billions, as medbench profile counts them",
     "p50": "median latency of one sample, as medbench profile measured it; * unsteady",
     TIME: "mean of what the run itself took to predict a case: preprocessing, forward pass, postprocessing",
@@ -142,8 +144,8 @@ def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
         metric = metrics.get(name)
         word = name in ("model", "who", "source", "run")
         if metric is None:
-            shown = "rank (95 % range)" if name == "rank" and ranges else name
-            columns.append(PageHeading(shown, _help(name), word=word))
+            title = "rank (95 % range)" if name == "rank" and ranges else name
+            columns.append(PageHeading(title, _help(name), word=word))
         else:
             columns.append(
                 PageHeading(
@@ -194,7 +196,7 @@ def _row(scope: _Scope, number: int, entry: Entry) -> PageRow:
 
 def _as_number(words: str) -> float | str:
     try:
-        return float(words.rstrip("*+"))
+        return float(words.partition(" ")[0].rstrip("*+"))
     except ValueError:
         return ""
 
@@ -265,6 +267,12 @@ def family(row: Mapping[str, Any]) -> str:
 
 
 def budget(row: Mapping[str, Any]) -> str:
+    """Budget of CPU minutes, else the recipe; empty where nothing was trained."""
+    minutes = budget_minutes(row)
+    return f"{minutes:g} CPU minutes" if minutes else recipe_text(row)
+
+
+def recipe_text(row: Mapping[str, Any]) -> str:
     """Recipe with its changes; empty where nothing was trained."""
     if not row.get("recipe"):
         return ""
@@ -284,7 +292,8 @@ def _record(entry: Entry, table: Table) -> dict[str, str]:
         "model": " ".join(filter(None, (str(row.get("model") or ""), pairs("options")))),
         "parameters": f"{row['parameters']:,}" if row.get("parameters") else "",
         "weights, SHA-256": weights,
-        "recipe": budget(row),
+        "recipe": recipe_text(row),
+        "training, CPU minutes": cost_text(row) if cpu_minutes(row) else "",
         "trained on": row.get("training_split"),
         "seeds": ", ".join(
             f"{words} {row[name]}"

@@ -224,9 +224,9 @@ def _by_definitions(rows: Sequence[Row]) -> list[list[Row]]:
     groups: list[tuple[dict[str, str], list[Row]]] = []
     for row in rows:
         own = {name: cell["convention"] for name, cell in row["metrics"].items()}
-        for shared, members in groups:
-            if all(shared.get(name, convention) == convention for name, convention in own.items()):
-                shared.update(own)
+        for definitions, members in groups:
+            if all(definitions.get(name, convention) == convention for name, convention in own.items()):
+                definitions.update(own)
                 members.append(row)
                 break
         else:
@@ -244,23 +244,24 @@ def _table(
 ) -> Iterator[Table]:
     """The table of rows with one mark, best first, and below them the challenge's reference rows."""
     protocol, metrics = columns
-    shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
-    if not shown:
+    own_metrics = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
+    if not own_metrics:
         return
     models = [row for row in rows if not row.get("reference_row") and (row.get("mark") or "") == mark]
-    ordered = [*_ordered(models, shown[0]), *(row for row in rows if row.get("reference_row"))]
-    ranks = [None] * len(models) if mark else _ranks(ordered[: len(models)], shown[0])
-    ranks += [None] * (len(ordered) - len(models))
+    in_order = [*_ordered(models, own_metrics[0]), *(row for row in rows if row.get("reference_row"))]
+    ranks = [None] * len(models) if mark else _ranks(in_order[: len(models)], own_metrics[0])
+    ranks += [None] * (len(in_order) - len(models))
     first, constant = rows[0], constant_row(rows)
     names = [
-        name + _verdict(row, shown, constant) for name, row in zip(entry_names(ordered), ordered, strict=True)
+        name + _verdict(row, own_metrics, constant)
+        for name, row in zip(entry_names(in_order), in_order, strict=True)
     ]
-    entries = map(_entry, ordered, names, ranks, [shown] * len(ordered))
+    entries = map(_entry, in_order, names, ranks, [own_metrics] * len(in_order))
     yield Table(
         kind,
         first["split"],
         protocol,
-        shown,
+        own_metrics,
         tuple(entries),
         first["counts"]["total"],
         first["manifest_sha256"],
@@ -269,9 +270,11 @@ def _table(
         _subset(first),
         mark,
         scoring=first.get("scoring_sha256") or "",
-        sections=sections(ordered, shown),
+        sections=sections(in_order, own_metrics),
         substitute=(first.get("settings") or {}).get("substitute", ""),
-        note="\n".join([_note(challenge, first, shown, constant), *_without_values(ordered, shown)]),
+        note="\n".join(
+            [_note(challenge, first, own_metrics, constant), *_without_values(in_order, own_metrics)]
+        ),
     )
 
 
@@ -349,9 +352,9 @@ def _ordered(rows: Sequence[Row], metric: MetricSpec) -> list[Row]:
     return sorted(rows, key=lambda row: _badness(row, metric))
 
 
-def _ranks(ordered: Sequence[Row], metric: MetricSpec) -> list[int | None]:
+def _ranks(rows: Sequence[Row], metric: MetricSpec) -> list[int | None]:
     """Places of rows that stand best first; rows without a value have none."""
-    values = [_badness(row, metric) for row in ordered]
+    values = [_badness(row, metric) for row in rows]
     return [None if value == float("inf") else values.index(value) + 1 for value in values]
 
 
@@ -369,9 +372,9 @@ def _published(challenge: Challenge) -> Iterator[Table]:
             entry = Entry(published_name(result), cells, source=source, population=population)
             groups.setdefault((result.get("split", ""), protocol, population), []).append(entry)
     for (split, protocol, population), entries in groups.items():
-        shown = tuple(m for m in protocols[protocol] if any(m.name in entry.cells for entry in entries))
-        ordered = _best_first(entries, shown[0]) if shown else tuple(entries)
-        yield Table("published", split, protocol, shown, ordered, population=population)
+        own_metrics = tuple(m for m in protocols[protocol] if any(m.name in entry.cells for entry in entries))
+        in_order = _best_first(entries, own_metrics[0]) if own_metrics else tuple(entries)
+        yield Table("published", split, protocol, own_metrics, in_order, population=population)
 
 
 def _best_first(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
@@ -389,5 +392,5 @@ def published_name(result: Mapping[str, Any]) -> str:
     nickname = result.get("nickname")
     if not nickname:
         return str(result["name"])
-    known = "" if nickname == result["name"] else f" {nickname}"
-    return f"{result['name']} [nickname{known}]"
+    suffix = "" if nickname == result["name"] else f" {nickname}"
+    return f"{result['name']} [nickname{suffix}]"

@@ -116,42 +116,42 @@ def case_figures(table: Table, evidence: BoardEvidence) -> CaseFigures:
     if table.kind == "published" or not table.metrics:
         return CaseFigures()
     metric = table.metrics[0]
-    shown = next((own for own in table.metrics if not own.pooled), None)
+    column = next((own for own in table.metrics if not own.pooled), None)
     pairs = [(entry, run) for entry in table.entries[:MOST_ENTRIES] if (run := evidence.run(entry.run))]
     if not pairs:
         return CaseFigures()
-    series = [Series(entry.name, _values(run, shown) if shown else {}) for entry, run in pairs]
+    series = [Series(entry.name, _values(run, column) if column else {}) for entry, run in pairs]
     cases = sorted({case for own in series for case in own.values})
     numbers = {case: number for number, case in enumerate(cases)}
-    ranked = [(entry, run) for entry, run in pairs if entry.rank is not None]
-    ranking, significance = _rank([run for _, run in ranked], metric)
+    rank_pairs = [(entry, run) for entry, run in pairs if entry.rank is not None]
+    ranking, significance = _rank([run for _, run in rank_pairs], metric)
     drawings = [
-        dots_and_boxes(series, heading(shown), numbers, f"{heading(shown)}, case by case")
-        if shown
+        dots_and_boxes(series, heading(column), numbers, f"{heading(column)}, case by case")
+        if column
         else Drawing("", ""),
-        _stability([entry for entry, _ in ranked], ranking),
+        _stability([entry for entry, _ in rank_pairs], ranking),
         significance_plot(
-            [entry.name for entry, _ in ranked] if significance else [], significance, _significant(pairs)
+            [entry.name for entry, _ in rank_pairs] if significance else [], significance, _significant(pairs)
         ),
     ]
-    left = len(table.entries) - len(pairs)
+    rest = len(table.entries) - len(pairs)
     return CaseFigures(
         tuple(drawing for drawing in drawings if drawing.markup),
         tuple(own.name for own in series),
-        tuple((numbers[case], case, tuple(_cell(own, case, shown) for own in series)) for case in cases)
-        if shown
+        tuple((numbers[case], case, tuple(_cell(own, case, column) for own in series)) for case in cases)
+        if column
         else (),
-        _ranges([entry for entry, _ in ranked], ranking),
-        f"The first {len(pairs)} of {len(table.entries)} rows are drawn." if left else "",
-        heading(shown) if shown else "",
+        _ranges([entry for entry, _ in rank_pairs], ranking),
+        f"The first {len(pairs)} of {len(table.entries)} rows are drawn." if rest else "",
+        heading(column) if column else "",
     )
 
 
 def _significant(pairs: Sequence[tuple[Entry, Run]]) -> str:
     """How to read the significance map, and whether its tests could reach 0.05 at all."""
-    ranked = [run for entry, run in pairs if entry.rank is not None]
-    groups = ranked[0].record.challenge.groups if ranked else 0
-    least = min(1.0, len(ranked) * (len(ranked) - 1) * 0.5**groups)
+    runs = [run for entry, run in pairs if entry.rank is not None]
+    groups = runs[0].record.challenge.groups if runs else 0
+    least = min(1.0, len(runs) * (len(runs) - 1) * 0.5**groups)
     limit = f" With {groups} groups no p is below {least:.2g}: none can be filled." if least >= 0.05 else ""
     return (
         "Filled: the entry of the row is better than that of the column, by a one-sided Wilcoxon test of the "

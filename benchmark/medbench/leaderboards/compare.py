@@ -193,7 +193,7 @@ def interval_of_difference(
     return bare.difference, interval_of(parts.contributions, parts.signs, pair.metric)
 
 
-def _check_margin(margin: float | None, named: Sequence[MetricSpec]) -> None:
+def _check_margin(margin: float | None, columns: Sequence[MetricSpec]) -> None:
     if margin is None:
         return
     if margin <= 0:
@@ -202,7 +202,7 @@ def _check_margin(margin: float | None, named: Sequence[MetricSpec]) -> None:
             f"A margin of {margin} is not above 0.",
             "Give the largest difference that counts as equivalent.",
         )
-    if len({spec.unit for spec in named}) != 1:
+    if len({spec.unit for spec in columns}) != 1:
         raise MedbenchError(
             "compare.margin",
             "A margin of equivalence has the unit of its metric.",
@@ -237,28 +237,28 @@ def _shared(
     challenge: Challenge, metric: MetricSpec, first: Run, second: Run
 ) -> tuple[Difference, Pair | None]:
     """The difference without interval and tests, and the values that both runs have; none if it has none."""
-    concerned = [
+    names = [
         name
         for name, row in first.rows.items()
         if (bool(row.evidence) if metric.pooled else metric.name in row.scores)
     ]
     both = usable(metric, first.rows) & usable(metric, second.rows)
-    shared = [name for name in concerned if name in both]
-    units = [first.rows[name].group or name for name in shared]
+    common = [name for name in names if name in both]
+    units = [first.rows[name].group or name for name in common]
     groups = {unit: index for index, unit in enumerate(dict.fromkeys(units))}
-    counts = (len(shared), len(concerned) - len(shared), len(groups))
+    counts = (len(common), len(names) - len(common), len(groups))
 
     def nothing(why: str) -> tuple[Difference, None]:
         none = Interval(None, None, why)
         return Difference(metric, first.title, second.title, (None, None), None, none, *counts), None
 
-    if not shared:
+    if not common:
         return nothing("no case has a value in both")
-    rows = [run.rows[name] for run in (first, second) for name in shared]
+    rows = [run.rows[name] for run in (first, second) for name in common]
     pair = Pair(
         metric, rows, np.array([groups[unit] for unit in units]), challenge.scorer.statistic(metric, rows)
     )
-    ones = np.ones((1, len(shared)))
+    ones = np.ones((1, len(common)))
     one, other = float(pair.first(ones)[0]), float(pair.second(ones)[0])
     if not (np.isfinite(one) and np.isfinite(other)):
         return nothing("the metric has no value on these cases")

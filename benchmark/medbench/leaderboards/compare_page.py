@@ -95,7 +95,7 @@ def _pair(
     own = [d for d in differences if (d.first, d.second) == (first.title, second.title)]
     columns = [d.metric for d in own if not d.metric.pooled]
     metric = next((m for m in columns if m.headline), columns[0] if columns else None)
-    moved = _moved(first, second, metric) if metric else []
+    moves = _moved(first, second, metric) if metric else []
     return {
         "id": f"p{place + 1}",
         "first": first.title,
@@ -104,12 +104,12 @@ def _pair(
         "rows": [_tests(difference) for difference in own],
         "groups": [_groups(difference) for difference in own if difference.by_group],
         "metric": heading(metric) if metric else "",
-        "moved": moved,
+        "moved": moves,
         "unit": metric.unit if metric else "",
-        "wins": sum(case.gain > 0 for case in moved),
-        "losses": sum(case.gain < 0 for case in moved),
-        "drawings": _drawings(moved, metric) if metric else [],
-        "side_by_side": _side_by_side(first, second, moved, illustrate) if illustrate else [],
+        "wins": sum(case.gain > 0 for case in moves),
+        "losses": sum(case.gain < 0 for case in moves),
+        "drawings": _drawings(moves, metric) if metric else [],
+        "side_by_side": _side_by_side(first, second, moves, illustrate) if illustrate else [],
     }
 
 
@@ -157,10 +157,10 @@ def _moved(first: Run, second: Run, metric: MetricSpec) -> list[Moved]:
     return sorted(cases, key=lambda case: -abs(case.gain))
 
 
-def _drawings(moved: Sequence[Moved], metric: MetricSpec) -> list[Any]:
-    numbers = {case.case: case.number for case in moved}
-    gains = Series("", {case.case: case.second - case.first for case in moved})
-    points = {case.case: (case.first, case.second) for case in moved}
+def _drawings(moves: Sequence[Moved], metric: MetricSpec) -> list[Any]:
+    numbers = {case.case: case.number for case in moves}
+    gains = Series("", {case.case: case.second - case.first for case in moves})
+    points = {case.case: (case.first, case.second) for case in moves}
     drawings = [
         dots_and_boxes([gains], f"second − first, {heading(metric)}", numbers, "Differences case by case"),
         agreement_plot(points, heading(metric), numbers),
@@ -169,13 +169,13 @@ def _drawings(moved: Sequence[Moved], metric: MetricSpec) -> list[Any]:
 
 
 def _side_by_side(
-    first: Run, second: Run, moved: Sequence[Moved], illustrate: Illustrate
+    first: Run, second: Run, moves: Sequence[Moved], illustrate: Illustrate
 ) -> list[tuple[Moved, Figure, Figure]]:
     """The cases that moved most, with the first image of either run."""
-    cases = [case.case for case in moved[:MOST_MOVED] if case.gain]
+    cases = [case.case for case in moves[:MOST_MOVED] if case.gain]
     one, other = ({f.case: f for f in reversed(illustrate(run, cases))} for run in (first, second))
     return [
         (case, one[case.case], other[case.case])
-        for case in moved[:MOST_MOVED]
+        for case in moves[:MOST_MOVED]
         if case.case in one and case.case in other
     ]

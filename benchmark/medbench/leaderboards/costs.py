@@ -1,8 +1,8 @@
 """Costs of a leaderboard's models: columns of its tables, and charts of accuracy over cost.
 
-Parameters stand in the rows, operations and latencies in ``profiles.jsonl``, and the time that a run itself
-took a case in its record. A column holds one input size, and a time one machine: models that were measured
-elsewhere have a dash there.
+Parameters and CPU minutes of the training stand in the rows, operations and latencies in
+``profiles.jsonl``, and the time that a run itself took a case in its record. A column holds one input size,
+and a time one machine: models that were measured elsewhere have a dash there.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from medbench.leaderboards.boards import Board, Table
+from medbench.leaderboards.training_budget import cost_text, cpu_minutes
 from medbench.profiling.records import ProfileRecord
 from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, shape_text
 from medbench.records.tables import heading
 
 Better = Literal["higher", "lower"]
 PARAMETERS, GMACS, TIME = "params [M]", "GMACs", "time a case [ms]"
+TRAINING = "training [CPU min]"
 UNKNOWN = "No cost of these rows is on record: neither parameters nor operations nor a time of prediction."
 
 
@@ -86,6 +88,8 @@ def cost_columns(
     for row in rows:
         if row.get("parameters"):
             put(PARAMETERS, row["key"], millions(row["parameters"]), row["parameters"] / 1e6)
+        if cpu_minutes(row):
+            put(TRAINING, row["key"], cost_text(row), None)
     for record, key in _profiled(rows, profiles):
         at = shape_text(record.shape)
         more = "+" if record.cost.uncounted else ""
@@ -260,18 +264,18 @@ def _label(name: str, x: float, y: float, others: list[tuple[bool, float, float]
         others: names that stand already (left of the point, top, bottom); this one joins them.
     """
     lines = textwrap.wrap(name, _LETTERS, max_lines=3, placeholder="…") or [""]
-    left = x > (_LEFT + _WIDTH) / 2
-    place = f'x="{x - 8 if left else x + 8:.1f}"'
+    to_left = x > (_LEFT + _WIDTH) / 2
+    place = f'x="{x - 8 if to_left else x + 8:.1f}"'
     first = y + 4 - 6 * (len(lines) - 1)
     for other_left, top, bottom in others:
-        if other_left == left and first - 10 < bottom and first + 12 * (len(lines) - 1) > top:
+        if other_left == to_left and first - 10 < bottom and first + 12 * (len(lines) - 1) > top:
             first = bottom + 14
-    others.append((left, first - 10, first + 12 * (len(lines) - 1)))
+    others.append((to_left, first - 10, first + 12 * (len(lines) - 1)))
     parts = [
         f'<tspan {place} y="{first + 12 * number:.1f}">{escape(line)}</tspan>'
         for number, line in enumerate(lines)
     ]
-    anchor = ' text-anchor="end"' if left else ""
+    anchor = ' text-anchor="end"' if to_left else ""
     return f"<text{anchor}><title>{escape(name)}</title>{''.join(parts)}</text>"
 
 

@@ -62,8 +62,8 @@ def _listed(tables: Sequence[Table]) -> Iterator[tuple[int, Table, str]]:
     for number, table in enumerate(tables):
         metric = table.metrics[0]
         values = tuple((entry.run, entry.cells.get(metric.name)) for entry in table.entries)
-        shown = tuple((run, cell and (cell.value, cell.low, cell.high)) for run, cell in values)
-        alike.setdefault((heading(metric), shown), []).append(number)
+        content = tuple((run, cell and (cell.value, cell.low, cell.high)) for run, cell in values)
+        alike.setdefault((heading(metric), content), []).append(number)
     for numbers in alike.values():
         protocols = [tables[number].protocol for number in numbers]
         others = f"; the same values by protocol {', '.join(protocols[1:])}" if len(protocols) > 1 else ""

@@ -31,7 +31,7 @@ class Merged:
 
     challenge: str
     new: int
-    known: int
+    old: int
 
 
 def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
@@ -54,16 +54,16 @@ def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
                 "leaderboard.empty", f"{other}: holds no results.", "Give a folder of leaderboards."
             )
     names = sorted({name for other in others for name in measured_challenges(other)})
-    merged = [_merge_challenge(leaderboards, others, name) for name in names]
+    results = [_merge_challenge(leaderboards, others, name) for name in names]
     for other in others:
         if profiles := read_profiles(other):
-            known = {profile.key for profile in read_profiles(leaderboards)}
-            add_profiles(leaderboards, [profile for profile in profiles if profile.key not in known])
-    return merged
+            keys = {profile.key for profile in read_profiles(leaderboards)}
+            add_profiles(leaderboards, [profile for profile in profiles if profile.key not in keys])
+    return results
 
 
 def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str) -> Merged:
-    new = known = 0
+    new = old = 0
     with changed_rows(leaderboards, challenge) as lines:
         copies = []
         for other in others:
@@ -72,7 +72,7 @@ def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str)
                 key = str(line.row["key"])
                 if key in lines:
                     _refuse_conflict(path, line, lines[key])
-                    known += 1
+                    old += 1
                     continue
                 evidence = evidence_folder(other, challenge, key)
                 if (evidence / RECORD).is_file():
@@ -82,7 +82,7 @@ def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str)
                 new += 1
         for source, target in copies:
             keep_evidence(source, target)
-    return Merged(challenge, new, known)
+    return Merged(challenge, new, old)
 
 
 def _refuse_conflict(path: Path, line: Line, here: Line) -> None:

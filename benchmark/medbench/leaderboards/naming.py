@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from medbench.leaderboards.training_budget import missed_budget
+
 Row = Mapping[str, Any]
 
 _NOT_SETTINGS = ("cases", "plugins", "substitute")
@@ -28,7 +30,7 @@ def entry_names(rows: Sequence[Row]) -> list[str]:
 
 
 def marks(row: Row) -> list[str]:
-    """Marks of a row that a reader must know before comparing: reference, untrained weights, subset."""
+    """Marks of a row that a reader must know before comparing: reference, untrained weights, subset …"""
     own = []
     if row.get("mark") or row.get("reference_row"):
         own.append(str(row.get("mark") or "reference"))
@@ -38,6 +40,7 @@ def marks(row: Row) -> list[str]:
         own.append("partly untrained")
     if (row.get("settings") or {}).get("substitute"):
         own.append("substitute")
+    own += [shortfall] if (shortfall := missed_budget(row)) else []
     if row.get("subset"):
         own.append(f"subset {row['present_cases']} of {row['released_cases']}")
     return own

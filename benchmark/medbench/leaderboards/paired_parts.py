@@ -75,9 +75,9 @@ class Pair:
         values = np.array([row.scores[self.metric.name].value for row in self.rows], np.float64)
         parts = paired.mean_contributions(values[: len(self.owner)], values[len(self.owner) :], self.owner)
         probes = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), (_PROBES, self.groups))
-        expected = [parts.difference, *(probes @ parts.values)]
-        measured = [difference, *self.exchanged(probes)]
-        return parts if np.allclose(expected, measured, rtol=0, atol=1e3 * noise) else None
+        due = [parts.difference, *(probes @ parts.values)]
+        actual = [difference, *self.exchanged(probes)]
+        return parts if np.allclose(due, actual, rtol=0, atol=1e3 * noise) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,11 +247,11 @@ class _Entries:
         statistics = []
         for rows, own in zip(self.rows.values(), finite, strict=True):
             with_values = [row for row, there in zip(rows, present, strict=True) if there]
-            scored = [
+            score_rows = [
                 dataclasses.replace(row, scores={spec.name: Score(float(sign * value))})
                 for row, value in zip(with_values, own, strict=True)
             ]
-            statistics.append(self.challenge.scorer.statistic(spec, scored))
+            statistics.append(self.challenge.scorer.statistic(spec, score_rows))
 
         def aggregate(weights: Array) -> Array:
             by_case = weights[:, owner]
@@ -267,9 +267,9 @@ class _Entries:
         owner = self.owner
         parts = []
         for rows in self.rows.values():
-            used = [index for index, row in enumerate(rows) if row.evidence]
+            places = [index for index, row in enumerate(rows) if row.evidence]
             parts.append(
-                (owner[used], self.challenge.scorer.statistic(spec, [rows[index] for index in used]))
+                (owner[places], self.challenge.scorer.statistic(spec, [rows[index] for index in places]))
             )
 
         def aggregate(weights: Array) -> Array:
@@ -373,5 +373,5 @@ def _official(entries: _Entries, weights: Array) -> Ranking | None:
     first = ranks(weights[0])
     if not first.size:
         return None
-    resampled = np.array([ranks(counts) for counts in weights[1:]])
-    return Ranking("the challenge's own", tuple(map(int, first)), stability(first, resampled))
+    resample_ranks = np.array([ranks(counts) for counts in weights[1:]])
+    return Ranking("the challenge's own", tuple(map(int, first)), stability(first, resample_ranks))

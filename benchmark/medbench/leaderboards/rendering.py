@@ -48,9 +48,9 @@ def markdown(board: Board) -> str:
     from tabulate import tabulate
 
     def grid(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-        shown = [list(map(markdown_text, line)) for line in lines]
+        cells = [list(map(markdown_text, line)) for line in lines]
         names = list(map(markdown_text, names))
-        return str(tabulate(shown, names, tablefmt="github", disable_numparse=True))
+        return str(tabulate(cells, names, tablefmt="github", disable_numparse=True))
 
     parts = [f"# {markdown_text(board.title)}", "", markdown_text(f"{board.task}. {board.homepage}"), ""]
     for table in board.tables:
@@ -114,7 +114,7 @@ def as_csv(board: Board) -> str:
 
 def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping[str, object]:
     counts = dict(zip(("scored", "failed", "missing", "undefined"), cell.counts, strict=False))
-    present, released = table.subset or ("", "")
+    present, total = table.subset or ("", "")
     return {
         "kind": table.kind,
         "split": table.split,
@@ -133,7 +133,7 @@ def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping
         "rank": entry.rank or "",
         "cases": table.cases or "",
         "present_cases": present,
-        "released_cases": released,
+        "released_cases": total,
         "manifest_sha256": table.manifest,
         "split_sha256": table.split_sha256,
         "scoring_sha256": table.scoring,

@@ -69,9 +69,9 @@ def changed_rows(leaderboards: Path, challenge: str) -> Iterator[dict[str, Line]
     with FileLock(folder / ".lock"):
         lines = {line.row["key"]: line for line in read_lines_of_rows(path)}
         yield lines
-        ordered = sorted(lines.values(), key=_place)
-        write_table(path, [line.text for line in ordered])
-        _write_pages(folder, board_of_lines(leaderboards, challenge, ordered))
+        in_order = sorted(lines.values(), key=_place)
+        write_table(path, [line.text for line in in_order])
+        _write_pages(folder, board_of_lines(leaderboards, challenge, in_order))
 
 
 def evidence_folder(leaderboards: Path, challenge: str, key: str) -> Path:
@@ -113,14 +113,14 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
     title = load_challenge(challenge).title
     path = leaderboards / challenge / RESULTS
     lines = read_lines_of_rows(path)
-    unchecked = {str(line.row["key"]): line for line in lines}
+    remaining = {str(line.row["key"]): line for line in lines}
 
     def checked(row: Mapping[str, Any]) -> Run | None:
-        line = unchecked.pop(str(row["key"]), None)
+        line = remaining.pop(str(row["key"]), None)
         return None if line is None else check_against_runs(path, line, runs)
 
     board = board_of_lines(leaderboards, challenge, lines, checked)
-    for line in list(unchecked.values()):
+    for line in list(remaining.values()):
         check_against_runs(path, line, runs)
     if not board.tables:
         raise MedbenchError(
@@ -217,11 +217,11 @@ def board_of_lines(
             make_board(subject, [row])
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(leaderboards / challenge / RESULTS, line, error) from error
-    compared = with_differences(rows, read or partial(run_of_row, leaderboards, challenge), subject)
+    results = with_differences(rows, read or partial(run_of_row, leaderboards, challenge), subject)
     evidence = BoardEvidence(leaderboards / challenge / EVIDENCE)
     keys = [str(row["key"]) for row in rows]
     times = {key: time for key in keys if (time := evidence.time(key)) is not None}
-    board = with_costs(make_board(subject, compared), rows, read_profiles(leaderboards), times)
+    board = with_costs(make_board(subject, results), rows, read_profiles(leaderboards), times)
     return dataclasses.replace(board, evidence=evidence.folder)
 
 

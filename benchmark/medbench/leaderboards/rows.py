@@ -98,8 +98,8 @@ def _group_cell(own: SubgroupRecord) -> dict[str, Any]:
 
 
 def _training(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Facts of the training in a row: the whole recipe with its changes, the start, and the command."""
+    """Facts of the training in a row: the whole recipe with its changes, start, command and CPU minutes."""
     if not facts:
         return None
-    names = ("recipe", "recipe_changes", "start", "train_command", "parents")
+    names = ("recipe", "recipe_changes", "start", "train_command", "parents", "cpu_minutes")
     return {name: facts[name] for name in names if name in facts} or None

@@ -32,8 +32,8 @@ def sections(rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> tuple[Sectio
     """
     short = [metric for metric in metrics if metric.headline] or list(metrics[:1])
     names = entry_names(rows)
-    made = [_spread(names, rows, short), *_subgroups(names, rows, short), _repetitions(rows, short)]
-    return tuple(section for section in made if section.lines)
+    parts = [_spread(names, rows, short), *_subgroups(names, rows, short), _repetitions(rows, short)]
+    return tuple(section for section in parts if section.lines)
 
 
 def _spread(names: Sequence[str], rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> Section:
@@ -62,7 +62,7 @@ def _spread(names: Sequence[str], rows: Sequence[Row], metrics: Sequence[MetricS
 def _subgroups(names: Sequence[str], rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> list[Section]:
     """For each manifest column that parts the cases, each headline metric over its subgroups."""
     columns = dict.fromkeys(column for row in rows for column in row.get("subgroups") or {})
-    made = []
+    parts = []
     for column in columns:
         groups = dict.fromkeys(
             group for row in rows for group in (row.get("subgroups") or {}).get(column) or {}
@@ -74,8 +74,8 @@ def _subgroups(names: Sequence[str], rows: Sequence[Row], metrics: Sequence[Metr
                 cells = [group_text((own.get(group) or {}).get(metric.name), metric) for group in groups]
                 if any(cell != "–" for cell in cells):
                     lines.append((name, heading(metric), *cells))
-        made.append(Section(f"By {column}", ("model", "metric", *groups), tuple(lines)))
-    return made
+        parts.append(Section(f"By {column}", ("model", "metric", *groups), tuple(lines)))
+    return parts
 
 
 def group_text(cell: Mapping[str, Any] | None, metric: MetricSpec) -> str:
@@ -100,9 +100,9 @@ def _repetitions(rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> Section:
         (name,) = entry_names(group[:1])
         for metric in metrics:
             values = [(row["metrics"].get(metric.name) or {}).get("value") for row in group]
-            known = [value for value in values if value is not None]
-            if len(known) > 1:
-                own = over_seeds(known, metric.better)
+            numbers = [value for value in values if value is not None]
+            if len(numbers) > 1:
+                own = over_seeds(numbers, metric.better)
                 unit = metric.unit
                 lines.append(
                     (

@@ -67,7 +67,8 @@ def _costs(board: Board) -> list[str]:
     if not any(table.cost_headings for table in board.measured):
         return []
     return [
-        "Costs: params are millions of parameters, GMACs billions of multiply-adds of one sample, p50 the "
+        "Costs: params are millions of parameters, training the CPU minutes that it took, of the budget that "
+        "its steps were planned for (× networks), GMACs billions of multiply-adds of one sample, p50 the "
         "median latency of one sample (medbench profile; * unsteady). The time a case is what the run itself "
         "took on the named machine, by the clock and at its own input and batch size: preprocessing, forward "
         "pass and postprocessing, without reading, writing and scoring. A dash: not measured."

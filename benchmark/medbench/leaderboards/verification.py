@@ -22,6 +22,7 @@ from medbench.leaderboards.page_check import differing_cells_of_page
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.results import RESULTS, board_of_lines, evidence_folder
 from medbench.leaderboards.rows import CASES_SHA256, RECORD_SHA256, row_of
+from medbench.leaderboards.training_budget import missed_budget
 from medbench.records.agreement import differing, differing_cells
 from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD
 from medbench.records.schema import RunRecord
@@ -51,7 +52,7 @@ class Verification:
         scored_again: cases that were scored again from their predictions.
         trained_again: rows whose networks were trained again.
         findings: what is wrong.
-        notes: what was not asked for or could not be done.
+        notes: what was not asked for or could not be done, and trainings that missed their budget.
     """
 
     challenge: str
@@ -118,15 +119,15 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
     if not line.row:
         report.findings.append(Finding(path, place, "cannot be read as a row"))
         return None
-    edited = list(_own_hash(path, place, line))
-    report.findings += edited
+    edits = list(_own_hash(path, place, line))
+    report.findings += edits
     key = str(line.row.get("key", ""))
     folder = evidence_folder(leaderboards, report.challenge, key)
     if not key.isalnum() or not (folder / RECORD).is_file() or not (folder / JOURNAL).is_file():
         report.findings.append(Finding(path, place, f"has no evidence in {folder}"))
         return line
-    broken = [*_record_hash(folder, line.row), *_case_hashes(folder, line.row)]
-    report.findings += broken or _seal_of_evidence(folder)
+    wrong_hashes = [*_record_hash(folder, line.row), *_case_hashes(folder, line.row)]
+    report.findings += wrong_hashes or _seal_of_evidence(folder)
     try:
         evidence = read_evidence(folder)
         cells = list(differing_cells(evidence.record, evidence.rows))
@@ -135,16 +136,18 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
         return line
     report.cells += _count_cells(evidence.record)
     report.findings += [
-        Finding(folder / RECORD, cell, f"says {stated} where the cases give {again}")
-        for cell, stated, again in cells
+        Finding(folder / RECORD, cell, f"says {stands} where the cases give {again}")
+        for cell, stands, again in cells
     ]
     due = row_of(evidence.record, folder)
-    if not edited and not broken:
+    if budget_note := missed_budget(due):
+        report.notes.append(f"{path}, {place}: {budget_note}")
+    if not edits and not wrong_hashes:
         report.findings += [
-            Finding(path, f"{place}, {cell}", f"says {stated} where the record gives {again}")
-            for cell, stated, again in differing(dict(line.row), due)
+            Finding(path, f"{place}, {cell}", f"says {stands} where the record gives {again}")
+            for cell, stands, again in differing(dict(line.row), due)
         ]
-    return Line(line.number, sealed_line(due), due, "sealed") if not broken else line
+    return Line(line.number, sealed_line(due), due, "sealed") if not wrong_hashes else line
 
 
 def _count_cells(record: RunRecord) -> int:
@@ -161,7 +164,7 @@ def _own_hash(path: Path, place: str, line: Line) -> Iterator[Finding]:
     part = hashed_part(line.text)
     edit = find_edit(*part) if part else None
     if edit is not None:
-        yield Finding(path, f"{place}, {edit.place}", f"says {edit.stands}; its hash is of {edit.sealed}")
+        yield Finding(path, f"{place}, {edit.place}", f"says {edit.stands}; its hash is of {edit.original}")
     elif part and _one_letter_apart(hashlib.sha256(part[0].encode()).hexdigest(), part[1]):
         yield Finding(path, f"{place}, sha256", "is not the hash of its line")
     else:
@@ -182,7 +185,7 @@ def _record_hash(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
         if edit is None:
             yield Finding(path, "the file", "was edited: it does not have the hash that its row names")
         else:
-            yield Finding(path, edit.place, f"says {edit.stands}; the hash in its row is of {edit.sealed}")
+            yield Finding(path, edit.place, f"says {edit.stands}; the hash in its row is of {edit.original}")
 
 
 def _seal_of_evidence(folder: Path) -> list[Finding]:
@@ -190,8 +193,8 @@ def _seal_of_evidence(folder: Path) -> list[Finding]:
     seal = seal_of(folder / RECORD)
     if not seal.is_file():
         return [Finding(seal, "the file", f"is gone; it seals {RECORD} and {JOURNAL}")]
-    broken = broken_seals(seal, (RECORD, JOURNAL))
-    return [Finding(seal, name, "is not what the seal is of") for name in broken]
+    names = broken_seals(seal, (RECORD, JOURNAL))
+    return [Finding(seal, name, "is not what the seal is of") for name in names]
 
 
 def _case_hashes(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
@@ -217,9 +220,9 @@ def _check_seal(report: Verification, path: Path) -> None:
 
 def _check_strays(report: Verification, folder: Path, lines: list[Line]) -> None:
     """Evidence that no row names."""
-    known = {str(line.row.get("key", ""))[:KEY_LENGTH] for line in lines}
+    keys = {str(line.row.get("key", ""))[:KEY_LENGTH] for line in lines}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and path.name not in known:
+        if path.is_dir() and path.name not in keys:
             report.findings.append(Finding(path, "the folder", "is evidence of no row"))
 
 

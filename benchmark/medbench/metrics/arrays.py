@@ -83,9 +83,9 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     """
     if label is not None:
         if isinstance(label, Collection):
-            turned = first_axis_is_nearest(array)
-            mask = np.isin(array.T if turned else array, np.asarray(sorted(label)))
-            return mask.T if turned else mask
+            column_major = first_axis_is_nearest(array)
+            mask = np.isin(array.T if column_major else array, np.asarray(sorted(label)))
+            return mask.T if column_major else mask
         return np.asarray(array == label)
     if array.dtype == np.bool_:
         return array
@@ -124,14 +124,14 @@ def whole_numbers(array: Array, role: str) -> Array:
     if array.dtype.kind != "f":
         raise MedbenchError("metric.labels", f"The {role} has the type {array.dtype}, not a number.")
     with np.errstate(invalid="ignore"):
-        rounded = array.astype(np.int32)
-    if not np.array_equal(rounded, array):
+        integers = array.astype(np.int32)
+    if not np.array_equal(integers, array):
         raise MedbenchError(
             "metric.labels",
             f"The {role} holds fractions, NaN or infinity: it is not a label map.",
             "Threshold probabilities or take their argmax first.",
         )
-    return rounded
+    return integers
 
 
 def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:
@@ -165,11 +165,11 @@ def bounding_box(mask: Mask) -> Box | None:
     box: list[slice] = []
     plane = mask
     while True:
-        occupied = np.asarray(plane.any(axis=tuple(range(1, plane.ndim))))
-        first = int(occupied.argmax()) if len(occupied) else 0
-        if not len(occupied) or not occupied[first]:
+        profile = np.asarray(plane.any(axis=tuple(range(1, plane.ndim))))
+        first = int(profile.argmax()) if len(profile) else 0
+        if not len(profile) or not profile[first]:
             return None
-        last = len(occupied) - int(occupied[::-1].argmax())
+        last = len(profile) - int(profile[::-1].argmax())
         box.append(slice(first, last))
         if plane.ndim == 1:
             return tuple(box)

@@ -217,6 +217,6 @@ class Convention:
         }
 
 
-def example_call(setup: str, id: str, expected: str, extra: str = "") -> str:
+def example_call(setup: str, id: str, output: str, extra: str = "") -> str:
     """A doctest of one call, its value rounded to four digits."""
-    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{expected}"
+    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{output}"

@@ -147,17 +147,17 @@ def score(
 
 
 def _options(convention: Convention, options: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(options) - set(convention.options))
-    if unknown:
+    strangers = sorted(set(options) - set(convention.options))
+    if strangers:
         names = ", ".join(convention.options) or "none"
         raise MedbenchError(
-            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {names}."
+            "metric.option", f"{convention.id} has no option '{strangers[0]}'.", f"Its options: {names}."
         )
-    merged = {**convention.options, **options}
-    lacking = [name for name, value in merged.items() if value is None]
+    values = {**convention.options, **options}
+    lacking = [name for name, value in values.items() if value is None]
     if lacking:
         raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….")
-    return merged
+    return values
 
 
 def _other(
@@ -188,13 +188,13 @@ def score_pair(
         if natural is None:
             return Score.undefined("the definition has no answer here")
         return Score(float(natural))
-    assigned = getattr(policy, state)
+    rule = getattr(policy, state)
     reason = _EMPTY_WORDS[state]
-    if assigned is None:
+    if rule is None:
         return Score.undefined(reason) if natural is None else Score(float(natural))
-    if assigned == "undefined":
+    if rule == "undefined":
         return Score.undefined(f"{reason} (rule '{policy.name}')")
-    value = pair.diagonal if assigned == "diagonal" else float(assigned)
+    value = pair.diagonal if rule == "diagonal" else float(rule)
     if natural is not None and value == natural:
         return Score(value)
     return Score.undefined(f"{reason}: {value:g} by rule '{policy.name}'", value)

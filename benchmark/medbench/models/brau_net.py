@@ -60,8 +60,8 @@ class PatchMerging(nn.Module):
         """``(N, H, W, C)`` to ``(N, H / 2, W / 2, 2C)``, for even H and W."""
         n, height, width, dim = features.shape
         if self.raw:
-            merged = self.norm(self.conv(features.reshape(n, dim, height, width))).contiguous()
-            return merged.view(n, height // 2, width // 2, 2 * dim)
+            patches = self.norm(self.conv(features.reshape(n, dim, height, width))).contiguous()
+            return patches.view(n, height // 2, width // 2, 2 * dim)
         spatial: Tensor = self.norm(self.conv(features.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
         return spatial
 

@@ -55,8 +55,8 @@ class ChannelSpatialAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""
         features = features * self.channels(features)
-        weighted: Tensor = features * self.spatial(features).sigmoid()
-        return weighted
+        output: Tensor = features * self.spatial(features).sigmoid()
+        return output
 
 
 class BRAUNetPP(nn.Module):
@@ -193,5 +193,5 @@ def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         "BRAU-Net++",
         (*_PLACES, *DECODER_PLACES),
         (*_SKIP_PARTS, *AUTHORS_BLOCK_PARTS),
-        unused=r"bra_unet\.stages\.3\.[01]\.",
+        skip=r"bra_unet\.stages\.3\.[01]\.",
     )

@@ -65,10 +65,10 @@ class ConstantAnswers(nn.Module):
         """Logits ``(classes, *sides)``: background 0, a structure above 0 where it is frequent enough."""
         frequencies, thresholds = self.numbers[FREQUENCIES], self.numbers[THRESHOLDS]
         mode = "bilinear" if len(sides) == 2 else "trilinear"
-        resized = functional.interpolate(
-            frequencies[None], size=tuple(sides), mode=mode, align_corners=False
-        )[0]
+        shares = functional.interpolate(frequencies[None], size=tuple(sides), mode=mode, align_corners=False)[
+            0
+        ]
         shape = (-1, *(1 for _ in sides))
-        ratio = resized / thresholds.reshape(shape)
+        ratio = shares / thresholds.reshape(shape)
         above = torch.where(ratio >= 1, ratio, ratio - 1 - torch.finfo(ratio.dtype).eps)
         return torch.cat([torch.zeros_like(above[:1]), above])

@@ -25,9 +25,9 @@ def check_device_name(name: str) -> None:
         return
     kind = name.lower().partition(":")[0].strip()
     near = ["cuda"] if kind in ("gpu", "nvidia") or kind.isdecimal() else nearest_names(kind, KINDS)[:1]
-    meant = f"Did you mean {near[0]}? " if near else ""
+    advice = f"Did you mean {near[0]}? " if near else ""
     raise MedbenchError(
-        "device.unknown", f"There is no device named '{name}'.", f"{meant}Known: {', '.join(KINDS)}."
+        "device.unknown", f"There is no device named '{name}'.", f"{advice}Known: {', '.join(KINDS)}."
     )
 
 
@@ -82,24 +82,24 @@ def visible_cuda(number: int) -> str:
     Args:
         number: of the device here, from 0 on; a job of a cluster may see some of the machine's devices.
     """
-    shown = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return shown[number] if number < len(shown) else str(number)
+    devices = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return devices[number] if number < len(devices) else str(number)
 
 
-def check_precision(device: str, precision: str, *, forced: bool) -> None:
+def check_precision(device: str, precision: str, *, force: bool) -> None:
     """Refuse ``tf32`` beside CUDA, and ``bf16`` on a processor that emulates it, about ten times slower.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
         precision: ``fp32``, ``bf16``, ``bf16-mixed`` …
-        forced: whether slowness is accepted.
+        force: whether slowness is accepted.
 
     Raises:
         MedbenchError: ``precision.device`` or ``precision.emulated``.
     """
     if precision == "tf32" and device != "cuda":
         raise MedbenchError("precision.device", "tf32 is a precision of CUDA.", "Use --precision fp32.")
-    if device == "cpu" and precision.startswith("bf16") and not forced and not computes_bf16():
+    if device == "cpu" and precision.startswith("bf16") and not force and not computes_bf16():
         raise MedbenchError(
             "precision.emulated",
             f"This processor has neither AVX512-BF16 nor AMX: {precision} is about ten times slower than "

@@ -48,14 +48,14 @@ class Paths:
         deep: logits of the coarser levels at their own sizes, finest first.
         separate: logits of each modality alone, for the samples that have the modality.
         modalities: deepest features of each modality ``(N, C, *sides)``, zeros where it is missing.
-        fused: the deepest fused features.
+        joint: the deepest fused features.
     """
 
     logits: Tensor
     deep: tuple[Tensor, ...]
     separate: tuple[Tensor, ...]
     modalities: tuple[Tensor, ...]
-    fused: Tensor
+    joint: Tensor
 
 
 Sides = tuple[int, int, int]
@@ -170,8 +170,8 @@ class DecoderStep(nn.Module):
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """``(N, inputs, *coarse)`` and ``(N, outputs, *sides)`` to ``(N, outputs, *sides)``."""
-        enlarged = functional.interpolate(features, skip.shape[2:], mode="trilinear", align_corners=True)
-        features_of_both: Tensor = self.join(torch.cat([self.enter(enlarged), skip], dim=1))
+        finer = functional.interpolate(features, skip.shape[2:], mode="trilinear", align_corners=True)
+        features_of_both: Tensor = self.join(torch.cat([self.enter(finer), skip], dim=1))
         return features_of_both
 
 
@@ -257,8 +257,8 @@ class DMAFNet(nn.Module):
             volumes: input; channels of missing modalities have no influence.
             present: boolean ``(N, in_channels)``, at least one modality per sample; ``None``: all present.
         """
-        _, fused = self._fuse(pad_ends(volumes, 1, self.least_sides), present)
-        return crop_ends(self.decoder.head(self.decoder(fused)[-1]), volumes.shape[2:])
+        _, joint = self._fuse(pad_ends(volumes, 1, self.least_sides), present)
+        return crop_ends(self.decoder.head(self.decoder(joint)[-1]), volumes.shape[2:])
 
     def paths(self, volumes: Tensor, present: Tensor, samples: Sequence[Tensor] | None = None) -> Paths:
         """Outputs for the losses of training, at sides from 32 on.
@@ -270,12 +270,12 @@ class DMAFNet(nn.Module):
                 which a GPU has to be waited for.
         """
         samples = [here.nonzero().flatten() for here in present.T] if samples is None else samples
-        features, fused = self._fuse(volumes, present, samples)
-        *coarse, finest = self.decoder(fused)
+        features, joint = self._fuse(volumes, present, samples)
+        *coarse, finest = self.decoder(joint)
         deep = [head(level) for head, level in zip(self.deep_heads, coarse, strict=True)]
         alone = [
             torch.cat([levels[level][here] for levels, here in zip(features, samples, strict=True)])
-            for level in range(len(fused))
+            for level in range(len(joint))
         ]
         separate = self.shared_decoder.head(self.shared_decoder(alone)[-1])
         return Paths(
@@ -283,7 +283,7 @@ class DMAFNet(nn.Module):
             tuple(reversed(deep)),
             separate.split([len(here) for here in samples]),
             tuple(levels[-1] for levels in features),
-            fused[-1],
+            joint[-1],
         )
 
     def _fuse(
@@ -298,11 +298,11 @@ class DMAFNet(nn.Module):
             )
             for number, encoder in enumerate(self.encoders)
         ]
-        fused = [
+        joint = [
             fusion(level, present)
             for fusion, level in zip(self.fusions, zip(*features, strict=True), strict=True)
         ]
-        return features, fused
+        return features, joint
 
 
 def _check_options(

@@ -48,12 +48,12 @@ class PyramidPooling(nn.Module):
         """``(N, H, W, inputs)`` to ``(N, H, W, outputs)``."""
         height, width = features.shape[1:3]
         planes = features.permute(0, 3, 1, 2)
-        pooled = [
+        grids = [
             projection(functional.adaptive_max_pool2d(planes, grid).permute(0, 2, 3, 1))
             for grid, projection in zip(self.grids, self.projections, strict=True)
         ]
-        enlarged = [resize(part, height, width, align_corners=True) for part in pooled]
-        return self.join(torch.cat([*enlarged, features], dim=-1))
+        maps = [resize(part, height, width, align_corners=True) for part in grids]
+        return self.join(torch.cat([*maps, features], dim=-1))
 
 
 class PyramidFusion(nn.Module):
@@ -209,6 +209,6 @@ def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         "DSSAU-Net",
         _PLACES,
         AUTHORS_BLOCK_PARTS,
-        unused=r"(decoder\.)?Decoder\.extra_norms\.\d\.(weight|bias)$",
+        skip=r"(decoder\.)?Decoder\.extra_norms\.\d\.(weight|bias)$",
     )
     return as_matrices(ours, r"\.attention\.(qkv|output)\.weight$")

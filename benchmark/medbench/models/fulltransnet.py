@@ -141,7 +141,7 @@ class FullTransNet(nn.Module):
         self.register_buffer("positions", positions(length, dim))
         self.encoder = nn.ModuleList(
             EncoderLayer(
-                LocalGlobalAttention(dim, heads, window, dropout, scrambled=self.published),
+                LocalGlobalAttention(dim, heads, window, dropout, memory_order=self.published),
                 FeedForward(dim, ffn_dim),
             )
             for _ in range(encoder_layers)
@@ -194,8 +194,8 @@ class FullTransNet(nn.Module):
             )
         memory = self.encode(frames, global_frames)
         tokens = self.embedding(decoder_features[:, places])
-        placed = self.positions[:, : decoder_features.shape[1]][:, places]
-        tokens = (2 * tokens if self.published else tokens) + placed
+        positions = self.positions[:, : decoder_features.shape[1]][:, places]
+        tokens = (2 * tokens if self.published else tokens) + positions
         for layer in self.decoder:
             tokens = layer(tokens, memory)
         return tokens
@@ -299,8 +299,8 @@ def frame_scores(probabilities: Tensor) -> Tensor:
 
 def frame_scores_of(parts: Iterable[Tensor]) -> Tensor:
     """As :func:`frame_scores`, from some rows at a time."""
-    largest, chosen, least = functools.reduce(_joined_columns, map(_columns, parts))
-    return torch.where(chosen, largest, least)
+    largest, is_key, least = functools.reduce(_joined_columns, map(_columns, parts))
+    return torch.where(is_key, largest, least)
 
 
 def _columns(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -314,9 +314,9 @@ def _joined_columns(
     one: tuple[Tensor, Tensor, Tensor], other: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same of two parts of the rows together."""
-    (largest, chosen, least), (peak, here, low) = one, other
-    tied = torch.where(peak == largest, here | chosen, chosen)
-    return torch.maximum(largest, peak), torch.where(peak > largest, here, tied), torch.minimum(least, low)
+    (largest, is_key, least), (peak, here, low) = one, other
+    at_tie = torch.where(peak == largest, here | is_key, is_key)
+    return torch.maximum(largest, peak), torch.where(peak > largest, here, at_tie), torch.minimum(least, low)
 
 
 def further_inputs(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -366,7 +366,7 @@ def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         MedbenchError: ``weights.unknown_keys``, or ``weights.never_saved`` for a file as their program saves
             it.
     """
-    ours = rename_parameters(authors_state_dict, "FullTransNet", _PLACES, _PARTS, unused=_UNUSED)
+    ours = rename_parameters(authors_state_dict, "FullTransNet", _PLACES, _PARTS, skip=_UNUSED)
     if not any(".global_query." in key for key in ours):
         raise MedbenchError(
             "weights.never_saved",

@@ -78,7 +78,7 @@ class MedFormerClassifier(SparsePyramid):
     ) -> None:
         options = PyramidOptions(n_win, topk, embed_dim, depth, head_dim, mlp_ratio, side_dwconv, drop_path)
         refuse_options("medformer", options.problems())
-        super().__init__(in_channels, options, normed=False)
+        super().__init__(in_channels, options, norms=False)
         self.in_channels = in_channels
         self.least_size = 16 * n_win
         self.norm = BatchNorm(embed_dim[3])

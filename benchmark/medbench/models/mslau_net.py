@@ -55,8 +55,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, inputs)`` to ``(N, H / patch, W / patch, outputs)``."""
-        embedded: Tensor = self.norm(self.projection(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        return embedded
+        output: Tensor = self.norm(self.projection(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        return output
 
 
 class LocalBlock(nn.Module):
@@ -84,8 +84,8 @@ class LocalBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""
         features = features + self.position(features)
-        mixed = self.leave(self.depthwise(conv_of_norm(self.norm1, self.enter, features)))
-        features = features + self.drop_path(mixed)
+        mixture = self.leave(self.depthwise(conv_of_norm(self.norm1, self.enter, features)))
+        features = features + self.drop_path(mixture)
         hidden = functional.gelu(conv_of_norm(self.norm2, self.expand, features))
         return features + self.drop_path(self.contract(hidden))
 
@@ -320,5 +320,5 @@ def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         MedbenchError: ``weights.unknown_keys``.
     """
     return rename_parameters(
-        authors_state_dict, "MSLAU-Net", _PLACES, _PARTS, unused=r"encoder\.(norm|head)\.[a-z_]+$"
+        authors_state_dict, "MSLAU-Net", _PLACES, _PARTS, skip=r"encoder\.(norm|head)\.[a-z_]+$"
     )

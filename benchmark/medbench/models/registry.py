@@ -190,11 +190,11 @@ def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
     for option in options:
         if option not in names and option != "image_size":
             hint = unknown_name("option", option, names).hint
-            listed = f"Options of {entry.name}: {', '.join(sorted(names)) or 'none'}."
+            own_names = f"Options of {entry.name}: {', '.join(sorted(names)) or 'none'}."
             raise MedbenchError(
                 "model.option",
                 f"{entry.name} has no option '{option}'.",
-                listed if hint.startswith("Known") else f"{hint} {listed}",
+                own_names if hint.startswith("Known") else f"{hint} {own_names}",
             )
 
 
@@ -232,14 +232,14 @@ def official_state_dict(
         )
     translate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = load_object(entry.official_keys)
     ours = translate(authors_state_dict)
-    expected = _expected_shapes(entry, ours, options)
-    missing = [key for key in expected if key not in ours]
+    shapes = _expected_shapes(entry, ours, options)
+    missing = [key for key in shapes if key not in ours]
     wrong = [
         f"{key} {tuple(ours[key].shape)} instead of {shape}"
-        for key, shape in expected.items()
+        for key, shape in shapes.items()
         if key in ours and tuple(ours[key].shape) != shape
     ]
-    excess = [key for key in ours if key not in expected]
+    excess = [key for key in ours if key not in shapes]
     if missing or wrong or excess:
         problems = [
             f"{len(keys)} {kind} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"

@@ -19,7 +19,7 @@ def rename_parameters(
     title: str,
     places: Rules,
     parts: Rules = (),
-    unused: str | None = None,
+    skip: str | None = None,
 ) -> dict[str, Tensor]:
     """The state dictionary with every parameter renamed; of two with the same new name the later is kept.
 
@@ -29,15 +29,15 @@ def rename_parameters(
         places: patterns and replacements of the beginning of a name; the first match applies, and a name
             without a match is an error.
         parts: patterns and replacements anywhere in the result, in order.
-        unused: pattern of the beginning of names that their program registers but never computes with.
+        skip: pattern of the beginning of names that their program registers but never computes with.
 
     Raises:
         MedbenchError: ``weights.unknown_keys`` naming the first of them.
     """
     ours: dict[str, Tensor] = {}
-    unknown = []
+    strangers = []
     for key, tensor in authors_state_dict.items():
-        if unused and re.match(unused, key):
+        if skip and re.match(skip, key):
             continue
         for pattern, replacement in places:
             name, count = re.subn(rf"\A(?:{pattern})", replacement, key)
@@ -47,12 +47,12 @@ def rename_parameters(
                 ours[name] = tensor
                 break
         else:
-            unknown.append(key)
-    if unknown:
+            strangers.append(key)
+    if strangers:
         raise MedbenchError(
             "weights.unknown_keys",
-            f"{len(unknown)} of {len(authors_state_dict)} parameters are not of the authors' {title} "
-            f"(first: {', '.join(unknown[:3])}).",
+            f"{len(strangers)} of {len(authors_state_dict)} parameters are not of the authors' {title} "
+            f"(first: {', '.join(strangers[:3])}).",
             "Is the checkpoint of another model, or does it have medbench's parameter names already?",
         )
     return ours

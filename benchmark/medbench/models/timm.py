@@ -85,7 +85,7 @@ def check_architecture(name: str) -> None:
         MedbenchError: ``model.unknown`` with the nearest names.
     """
     if not timm.is_model(name):
-        raise unknown_name("model", f"timm/{name}", [f"timm/{known}" for known in timm.list_models()])
+        raise unknown_name("model", f"timm/{name}", [f"timm/{model}" for model in timm.list_models()])
 
 
 def _load_pretrained(network: nn.Module, path: Path) -> None:

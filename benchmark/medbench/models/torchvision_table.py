@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from medbench.models.entry import ModelEntry, ModelOption
@@ -30,18 +30,21 @@ class ListedDetector:
         detector: value of the option.
         paper_title: of the paper.
         arxiv: number of the paper.
-        published: parameters in torchvision's table, where those of batch norm are frozen.
+        published_parameters: parameters in torchvision's table, where those of batch norm are frozen;
+            ``None`` for a detector that torchvision does not list.
         parameters: counted with 3 channels and 90 classes, batch norm included.
-        tiny_parameters: of the variant for tests.
+        tiny_parameters: of the variant for tests; 0 without one.
+        changes: options that differ from torchvision's.
     """
 
     title: str
     detector: str
     paper_title: str
     arxiv: str
-    published: int
+    published_parameters: int | None
     parameters: int
-    tiny_parameters: int
+    tiny_parameters: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 LISTED = {
@@ -63,13 +66,24 @@ LISTED = {
         41_808_406,
         14_376_726,
     ),
+    "retinanet_resnet18_fpn": ListedDetector(
+        "RetinaNet R18",
+        "retinanet",
+        "Focal Loss for Dense Object Detection",
+        "1708.02002",
+        None,
+        12_207_447,
+        changes={"backbone": "resnet18", "decoder_dim": 64},
+    ),
 }
 
 
 def torchvision_entries() -> Iterator[ModelEntry]:
-    """Cards of the detectors, each with a tiny variant for tests."""
+    """Cards of the detectors; those of torchvision's own table have a tiny variant for tests."""
     for name, facts in LISTED.items():
-        yield _entry(f"torchvision/{name}", facts.title, facts, facts.parameters, {})
+        yield _entry(f"torchvision/{name}", facts.title, facts, facts.parameters, facts.changes)
+        if not facts.tiny_parameters:
+            continue
         tiny = {"backbone": "resnet18", "decoder_dim": 32}
         yield _entry(
             f"torchvision/{name}.test",
@@ -100,7 +114,7 @@ def _entry(
         num_classes=90,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        published_parameters=None if changes else facts.published,
+        published_parameters=None if changes else facts.published_parameters,
         cost_note=""
         if changes
         else "torchvision's table does not count the frozen parameters of batch norm.",

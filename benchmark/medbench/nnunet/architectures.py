@@ -81,10 +81,10 @@ def check_configuration(plan: Mapping[str, Any], source: str) -> None:
     Raises:
         MedbenchError: ``weights.unsafe``.
     """
-    for entry, known in STEPS.items():
+    for entry, choices in STEPS.items():
         names = plan.get(entry, ())
         for name in names if isinstance(names, list | tuple) else (names,):
-            _check(entry, name, known, source)
+            _check(entry, name, choices, source)
         _check_plain(plan.get(f"{entry}_kwargs"), source)
     architecture = plan.get("architecture")
     if architecture is None:
@@ -100,8 +100,8 @@ def check_configuration(plan: Mapping[str, Any], source: str) -> None:
             _check(str(entry), kwargs[entry], LAYERS, source)
 
 
-def _check(entry: str, name: Any, known: frozenset[str], source: str) -> None:
-    if not isinstance(name, str) or name not in known:
+def _check(entry: str, name: Any, choices: frozenset[str], source: str) -> None:
+    if not isinstance(name, str) or name not in choices:
         raise _refused(source, f"{str(name)[:80]} as {entry}")
 
 

@@ -6,7 +6,6 @@ import importlib
 import json
 import pickle
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ import numpy as np
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
 from medbench.core.seals import broken_seals, seal_of, write_seal
+from medbench.core.unfinished import unfinished_folder
 from medbench.inference.weights import refuse_infinite, save_checkpoint
 from medbench.inference.wrappers import unwrapped
 from medbench.nnunet.architectures import check_plans
@@ -70,10 +70,9 @@ def import_weights(path: Path, model: str, cache: Path) -> Path:
         return _cached_checkpoint(_model_folder(fold.parent, path), path, model, cache, one)
     if path.is_dir():
         return _cached_checkpoint(_model_folder(path, path), path, model, cache)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".unpacking-") as folder:
-        unpack(path, Path(folder))
-        return _cached_checkpoint(_model_folder(Path(folder), path), path, model, cache)
+    with unfinished_folder(cache) as folder:
+        unpack(path, folder)
+        return _cached_checkpoint(_model_folder(folder, path), path, model, cache)
 
 
 def unpack(path: Path, folder: Path) -> None:
@@ -113,11 +112,11 @@ def unpack(path: Path, folder: Path) -> None:
 def _check_sizes(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
     """Refuse an archive whose files overlap, or unpack to far more than weights do."""
     size = path.stat().st_size
-    announced = sum(member.file_size for member in members)
-    if announced > MOST_TIMES * size or sum(member.compress_size for member in members) > size:
+    total = sum(member.file_size for member in members)
+    if total > MOST_TIMES * size or sum(member.compress_size for member in members) > size:
         raise MedbenchError(
             "archive.too_large",
-            f"{path}: refused: {size:,} bytes would unpack to {announced:,}, or its files overlap.",
+            f"{path}: refused: {size:,} bytes would unpack to {total:,}, or its files overlap.",
             "Ask for an archive made by nnUNetv2_export_model_to_zip.",
         )
 

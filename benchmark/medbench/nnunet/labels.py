@@ -108,22 +108,22 @@ def _labels_by_region(dataset: Mapping[str, Any], challenge: Challenge) -> list[
 
     A region writes the label that lies in it and in all regions around it, and in none of the others.
     """
-    named = {_plain(name): frozenset(labels) for name, labels in challenge.card.regions.items()}
+    by_name = {_plain(name): frozenset(labels) for name, labels in challenge.card.regions.items()}
     theirs = {
         name: frozenset(np.ravel(value).tolist())
         for name, value in dataset["labels"].items()
         if name != "ignore" and np.any(value)
     }
-    ours = {name: named.get(_plain(name)) for name in theirs}
+    ours = {name: by_name.get(_plain(name)) for name in theirs}
     if not ours or None in ours.values() or ours == theirs:
         return None
     labels = []
     for values in theirs.values():
         around = [name for name, others in theirs.items() if values <= others]
-        meant = frozenset.intersection(*(ours[name] or frozenset() for name in around))
+        own = frozenset.intersection(*(ours[name] or frozenset() for name in around))
         for name in theirs.keys() - set(around):
-            meant -= ours[name] or frozenset()
-        labels.append(next(iter(meant)) if len(meant) == 1 else -1)
+            own -= ours[name] or frozenset()
+        labels.append(next(iter(own)) if len(own) == 1 else -1)
     return labels
 
 

@@ -16,7 +16,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.decoding import ImageGeometry, label_maps
 from medbench.inference.facts import GREATEST_SIDE
-from medbench.inference.predictor import InputContract, TimedPredictor, refuse_not_finite, tf32
+from medbench.inference.predictor import InputContract, TimedPredictor, refuse_not_finite
+from medbench.inference.torch_settings import tf32
 from medbench.models.nnunet import require_nnunet
 from medbench.nnunet.architectures import check_configuration, check_plans
 from medbench.nnunet.files import FACTS_KEY
@@ -208,11 +209,11 @@ class NnunetPredictor(TimedPredictor):
                 "Use a model of three channels.",
             )
         with self.timed("preprocess"):
-            prepared = self.contract.prepare(image)
-        probabilities = self._segment(prepared[0][:, np.newaxis], _IMAGE_SPACING, as_probabilities=True)
+            inputs = self.contract.prepare(image)
+        probabilities = self._segment(inputs[0][:, np.newaxis], _IMAGE_SPACING, as_probabilities=True)
         with self.timed("postprocess"):
             scores = torch.from_numpy(np.ascontiguousarray(probabilities[:, 0]))[None]
-            geometry = ImageGeometry(image.shape[1:3], prepared.shape[2:], self.contract.resampling)
+            geometry = ImageGeometry(image.shape[1:3], inputs.shape[2:], self.contract.resampling)
             labels = self._of_regions(scores, geometry) if self.regions else label_maps(scores, geometry)[0]
         classes: npt.NDArray[np.uint8] = self.table[labels]
         return classes
@@ -242,9 +243,9 @@ class NnunetPredictor(TimedPredictor):
         )
 
         with self.timed("preprocess"):
-            ordered = channels[self.channels].astype(np.float32)
+            inputs = channels[self.channels].astype(np.float32)
             data, _, properties = self.preprocessor.run_case_npy(
-                ordered, None, {"spacing": list(spacing)}, self.plans, self.configuration, self.dataset
+                inputs, None, {"spacing": list(spacing)}, self.plans, self.configuration, self.dataset
             )
         with self.timed("forward"), tf32(self.tf32):
             logits = self.inner.predict_logits_from_preprocessed_data(torch.from_numpy(data))

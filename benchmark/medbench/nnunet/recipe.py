@@ -63,7 +63,7 @@ class NnunetRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_settings(self, planned=("batch_size",))
+        check_settings(self, plan=("batch_size",))
         _check_class("planner", self.planner, (*PLANNERS, *own_classes("planner")))
         _check_class("trainer", self.trainer, (DEFAULT_TRAINER, *own_classes("trainer")))
         if self.folds != "all" and not all(fold in range(FOLDS) for fold in self.fold_list):
@@ -101,8 +101,8 @@ class NnunetRecipe:
         return f"{self.epochs} epochs of {self.steps} steps{size}"
 
 
-def _check_class(setting: str, name: str, known: tuple[str, ...]) -> None:
-    if name in known:
+def _check_class(setting: str, name: str, choices: tuple[str, ...]) -> None:
+    if name in choices:
         return
-    error = unknown_name(setting, name, known)
+    error = unknown_name(setting, name, choices)
     raise MedbenchError("recipe.setting", f"{setting}={name}: nnU-Net has none of that name.", error.hint)

@@ -87,7 +87,7 @@ class Nnunet:
             return weights
         require_nnunet()
         hardware = _present(hardware)
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         recipe: NnunetRecipe = order.recipe
         name = f"Dataset001_{order.challenge.name}"
         raw = order.folder / "nnUNet_raw" / name
@@ -121,7 +121,7 @@ class Nnunet:
         (order.folder / START).unlink(missing_ok=True)
         model_folder = next((order.folder / "nnUNet_results" / name).glob(f"*__{configuration}"))
         facts = self._finish(order, model_folder, weights, len(groups))
-        facts["last_session_time_s"] = round(time.perf_counter() - started, 1)
+        facts["last_session_time_s"] = round(time.perf_counter() - begin_s, 1)
         facts["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write_json(order.folder / SUMMARY, facts)
         for folder in FOLDERS[:2]:
@@ -157,10 +157,10 @@ class Nnunet:
                 child.wait()
         path.unlink()
         if code:
-            ended = f"it ended with code {code}" + (", likely out of memory" if code == -9 else "")
+            ending = f"it ended with code {code}" + (", likely out of memory" if code == -9 else "")
             raise MedbenchError(
                 "nnunet.failed",
-                f"nnU-Net stopped: {reason or ended}.",
+                f"nnU-Net stopped: {reason or ending}.",
                 f"Its own output: {folder / LOG}. Repeat the command to go on.",
             )
 

@@ -281,7 +281,7 @@ def moves_only(operator: Any) -> bool:
     """Whether an operator only views, copies, places or selects values."""
     if _name(operator) in _MOVES or operator.namespace in ("prim", "prims"):
         return True
-    aliases = [returned.alias_info for returned in operator._schema.returns]
+    aliases = [value.alias_info for value in operator._schema.returns]
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
 
 

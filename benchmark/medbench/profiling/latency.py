@@ -112,9 +112,9 @@ class _Runner:
         try:
             if self._sample is None:
                 self._sample = self._prepare()
-            started = time.perf_counter()
+            begin_s = time.perf_counter()
             self.times += self._sample()
-            self.spent += time.perf_counter() - started
+            self.spent += time.perf_counter() - begin_s
         except Exception as error:
             if isinstance(error, MedbenchError) and not ran_out_of_memory(error):
                 raise

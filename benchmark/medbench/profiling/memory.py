@@ -65,23 +65,23 @@ def measure_memory(
         probe: whether to test only if the pass fits.
     """
     job = {"workload": workload.as_json(), "what": what, "limit_bytes": limit_bytes, "probe": probe}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "medbench.profiling.child"],
         input=json.dumps(job),
         capture_output=True,
         text=True,
         check=False,
     )
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines:
+    lines = process.stdout.strip().splitlines()
+    if process.returncode == 0 and lines:
         return PeakMemory(**json.loads(lines[-1]))
-    ran_out = done.returncode == _KILLED or (limit_bytes is not None and done.returncode in _ABORTED)
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    ran_out = process.returncode == _KILLED or (limit_bytes is not None and process.returncode in _ABORTED)
+    last = (process.stderr.strip().splitlines() or ["no message"])[-1]
     return PeakMemory(
         what,
         workload.batch,
         "out_of_memory" if ran_out or "MemoryError" in last else "failed",
-        f"the process ended with {done.returncode}: {last}",
+        f"the process ended with {process.returncode}: {last}",
         limit_bytes,
     )
 
@@ -118,7 +118,7 @@ class LargestBatch:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for records."""
-        return {**asdict(self), "tried": {str(batch): fitted for batch, fitted in self.tried.items()}}
+        return {**asdict(self), "tried": {str(batch): fits for batch, fits in self.tried.items()}}
 
 
 def search_largest_batch(

@@ -308,7 +308,7 @@ def _search_all(
 
 def _record(
     workload: Workload,
-    counted: _Counted,
+    count: _Counted,
     memory: dict[str, PeakMemory],
     latency: Latency | None,
     largest: dict[str, LargestBatch],
@@ -332,7 +332,7 @@ def _record(
         **facts,
         key=record_key({**facts, "hardware": machine.key}),
         title=model_entry(workload.model).title,
-        cost=counted.record,
+        cost=count.record,
         memory={what: dataclasses.asdict(peak) for what, peak in memory.items()},
         latency=None if latency is None else dataclasses.asdict(latency),
         largest_batch={what: result.as_json() for what, result in largest.items()},

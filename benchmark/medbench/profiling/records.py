@@ -122,8 +122,8 @@ def add_profiles(leaderboards: Path, records: list[ProfileRecord]) -> Path:
             before = rows.get(record.key)
             rows[record.key] = record if before is None else _merged(before, record)
             texts[record.key] = sealed_line(rows[record.key].model_dump(mode="json"))
-        ordered = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
-        write_table(path, [texts[row.key] for row in ordered])
+        in_order = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
+        write_table(path, [texts[row.key] for row in in_order])
     return path
 
 

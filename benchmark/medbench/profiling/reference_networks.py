@@ -71,8 +71,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``(N, tokens, DIM)`` to the same."""
-        attended: Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
-        return attended
+        context: Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return context
 
 
 class Recurrent(nn.Module):
@@ -174,18 +174,18 @@ def reference_networks() -> list[HandCount]:
 def _attentions() -> list[HandCount]:
     tokens, rows = (1, HEADS, LENGTH, WIDTH), (1, LENGTH, DIM)
     heads = 2 * HEADS * LENGTH * LENGTH * WIDTH
-    projected = LENGTH * 4 * DIM * DIM + 2 * LENGTH * LENGTH * DIM
+    with_projections = LENGTH * 4 * DIM * DIM + 2 * LENGTH * LENGTH * DIM
     return [
         HandCount("attention by @", lambda: Of(_by_product), tokens, heads, 5 * HEADS * LENGTH**2),
         HandCount("scaled_dot_product_attention", lambda: Of(_fused), tokens, heads),
         HandCount("attention by einsum", lambda: Of(_by_einsum), tokens, heads, 0),
         HandCount("linear attention", lambda: Of(_linear), tokens, 2 * HEADS * LENGTH * WIDTH * WIDTH),
-        HandCount("nn.MultiheadAttention", SelfAttention, rows, projected),
+        HandCount("nn.MultiheadAttention", SelfAttention, rows, with_projections),
         HandCount(
             "nn.TransformerEncoderLayer in evaluation",
             lambda: nn.TransformerEncoderLayer(DIM, HEADS, 4 * DIM, batch_first=True),
             rows,
-            projected + LENGTH * 8 * DIM * DIM,
+            with_projections + LENGTH * 8 * DIM * DIM,
         ),
     ]
 

@@ -24,20 +24,20 @@ class Check:
 
     Attributes:
         name: quantity and way of counting.
-        expected: number counted by hand.
+        due: number counted by hand.
         count: number of the counter.
         tolerance: largest relative difference that passes; 0 for operations.
     """
 
     name: str
-    expected: float
+    due: float
     count: float
     tolerance: float = 0.0
 
     @property
     def passed(self) -> bool:
         """Whether both numbers agree."""
-        return abs(self.count - self.expected) <= self.tolerance * abs(self.expected)
+        return abs(self.count - self.due) <= self.tolerance * abs(self.due)
 
 
 def self_test() -> list[Check]:
@@ -49,7 +49,7 @@ def self_test() -> list[Check]:
     checks = [*_operations(), _allocation(), _timing()]
     wrong = [check for check in checks if not check.passed]
     if wrong:
-        faults = "; ".join(f"{check.name}: {check.count:,.6g}, not {check.expected:,.6g}" for check in wrong)
+        faults = "; ".join(f"{check.name}: {check.count:,.6g}, not {check.due:,.6g}" for check in wrong)
         raise MedbenchError(
             "profile.self_test",
             f"{len(wrong)} of {len(checks)} counters are wrong here: {faults}.",

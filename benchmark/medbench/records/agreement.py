@@ -25,9 +25,9 @@ def disagreement(record: RunRecord, rows: Sequence[CaseRow]) -> str:
     """
     statuses = [row.status for row in rows]
     for status in ("ok", "failed", "missing"):
-        count, stated = statuses.count(status), getattr(record.counts, status)
-        if count != stated:
-            return f"{count} cases are {status}, the record says {stated}"
+        count, record_count = statuses.count(status), getattr(record.counts, status)
+        if count != record_count:
+            return f"{count} cases are {status}, the record says {record_count}"
     if len({row.case for row in rows}) != len(rows):
         return "a case stands there twice"
     try:
@@ -43,9 +43,9 @@ def _differing_metric(challenge: Challenge, record: RunRecord, rows: Sequence[Ca
         if name not in specs:
             continue
         value, counts = point_estimate(challenge.scorer.statistic, specs[name], rows)
-        stated = (metric.scored, metric.failed, metric.missing, metric.undefined)
-        if counts != stated:
-            return f"{name} has the counts {counts}, the record says {stated}"
+        record_counts = (metric.scored, metric.failed, metric.missing, metric.undefined)
+        if counts != record_counts:
+            return f"{name} has the counts {counts}, the record says {record_counts}"
         if not same(value, metric.value):
             return f"{name} is {value}, the record says {metric.value}"
     return ""
@@ -78,12 +78,12 @@ def differing_cells(record: RunRecord, rows: Sequence[CaseRow]) -> Iterator[tupl
             for column, names in subgroup_records(challenge, rows, record.seed).items()
         },
     }
-    stated = record.model_dump(include=set(again))
+    record_cells = record.model_dump(include=set(again))
     if record.environment.scoring_sha256 is None:
-        for part in (stated, again):
+        for part in (record_cells, again):
             part["subgroups"] = {}
             part["metrics"] = {name: {**cells, "spread": None} for name, cells in part["metrics"].items()}
-    yield from differing(stated, again)
+    yield from differing(record_cells, again)
 
 
 def differing(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -106,8 +106,8 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def same(value: float | None, stated: float | None) -> bool:
+def same(value: float | None, other: float | None) -> bool:
     """Whether two values are equal but for rounding."""
-    if value is None or stated is None:
-        return value is stated
-    return math.isclose(value, stated, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)

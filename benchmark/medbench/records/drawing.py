@@ -104,8 +104,8 @@ def _up(scale: Scale, left: float, right: float, label: str) -> list[str]:
         parts.append(f'<path class="grid" d="M{left} {y}H{right}"/>')
         parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{tick:g}</text>')
     middle = (scale.start + scale.end) / 2
-    turned = f'transform="translate(14 {middle}) rotate(-90)" text-anchor="middle"'
-    return [*parts, f"<text {turned}>{words(label)}</text>"]
+    attributes = f'transform="translate(14 {middle}) rotate(-90)" text-anchor="middle"'
+    return [*parts, f"<text {attributes}>{words(label)}</text>"]
 
 
 def _name(name: str, y: float, lines: int = LINES) -> str:
@@ -219,14 +219,14 @@ def significance_plot(names: Sequence[str], p: Sequence[Sequence[float | None]],
         parts.append(f'<text x="{middle:g}" y="{bottom + 14:g}" text-anchor="middle">{i + 1}</text>')
         for j, other in enumerate(names):
             chance = p[i][j]
-            won = i != j and chance is not None and chance < 0.05
+            is_better = i != j and chance is not None and chance < 0.05
             title = (
                 f"<title>{words(name)} better than {words(other)}: p {chance:.3g}</title>"
                 if (chance is not None and i != j)
                 else ""
             )
             parts.append(
-                f'<rect class="{"cell wins" if won else "cell"}" x="{LEFT + side * j:g}" '
+                f'<rect class="{"cell wins" if is_better else "cell"}" x="{LEFT + side * j:g}" '
                 f'y="{TOP + side * i:g}" width="{side:g}" height="{side:g}">{title}</rect>'
             )
     return Drawing("Significance map", "".join([*parts, "</svg>"]), note)

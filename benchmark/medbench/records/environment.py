@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -17,6 +18,7 @@ _RECORDED = (
     "numpy",
     "scipy",
     "opencv-python-headless",
+    "kornia-rs",
     "SimpleITK",
     "torch",
     "torchvision",
@@ -30,7 +32,7 @@ _RECORDED = (
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(PACKAGE), *arguments],  # nosec B607  # noqa: S607
             capture_output=True,
             text=True,
@@ -39,26 +41,36 @@ def _git(*arguments: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
+@functools.cache
 def git_state() -> tuple[str | None, bool | None]:
-    """Commit of medbench's own checkout and whether its package differs from it; ``None`` outside one."""
+    """Commit of medbench's own checkout and whether its package differs from it; ``None`` outside one.
+
+    Both are of the time of the first call, as is the hash of the code.
+    """
     if _git("ls-files", "--error-unmatch", str(PACKAGE / "__init__.py")) is None:
         return None, None
     return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--", str(PACKAGE)))
 
 
-def environment(device: str, challenge: Challenge) -> Environment:
-    """Machine and software of this process, and the sources that score a challenge."""
-    import psutil
-
+@functools.cache
+def _packages() -> dict[str, str]:
+    """Versions of the packages that are installed of those whose version may matter."""
     packages = {}
     for name in _RECORDED:
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    return packages
+
+
+def environment(device: str, challenge: Challenge) -> Environment:
+    """Machine and software of this process, and the sources that score a challenge."""
+    import psutil
+
     commit, dirty = git_state()
     accelerator = None
     if device.startswith("cuda"):
@@ -72,7 +84,7 @@ def environment(device: str, challenge: Challenge) -> Environment:
         code_sha256=code_sha256(),
         scoring_sha256=scoring_sha256(challenge),
         python=platform.python_version(),
-        packages=packages,
+        packages=dict(_packages()),
         platform=f"{sys.platform} {platform.machine()}",
         processor=processor_name(),
         cores=usable_cores(),

@@ -61,9 +61,9 @@ class Figure:
         caption: text below it.
         scores: of the case, where the caption says something else.
         frames: one, or the slices in their order.
-        outlined: whether there are outlines.
-        marked: whether single objects are marked.
-        measured: whether measurements are drawn.
+        has_outlines: whether there are outlines.
+        has_marks: whether single objects are marked.
+        has_measures: whether measurements are drawn.
         wrong: whether wrong pixels are coloured.
         without_image: why there are no frames; empty where there are some.
     """
@@ -73,9 +73,9 @@ class Figure:
     caption: str
     scores: str
     frames: tuple[Frame, ...]
-    outlined: bool = False
-    marked: bool = False
-    measured: bool = False
+    has_outlines: bool = False
+    has_marks: bool = False
+    has_measures: bool = False
     wrong: bool = False
     without_image: str = ""
 
@@ -131,27 +131,27 @@ def _drawn(challenge: Challenge, case: Case, path: Path, text: str) -> list[Figu
     return [_figure(case.id, group, text) for group in groups]
 
 
-def _fitting(shown: Illustration) -> Illustration:
+def _fitting(image: Illustration) -> Illustration:
     """The image without the labels of a side that has another size, and with that size in words."""
-    size = shown.image.shape[:2]
-    sizes = {"reference": shown.reference.shape, "prediction": shown.prediction.shape}
+    size = image.image.shape[:2]
+    sizes = {"reference": image.reference.shape, "prediction": image.prediction.shape}
     other = {side: labels for side, labels in sizes.items() if labels != size}
     if not other:
-        return shown
-    said = [
+        return image
+    notes = [
         f"The {side} is {size_text(labels)} where the image is {size_text(size)}: not drawn."
         for side, labels in other.items()
     ]
     empty = np.zeros(size, np.uint8)
     return replace(
-        shown,
-        reference=empty if "reference" in other else shown.reference,
-        prediction=empty if "prediction" in other else shown.prediction,
-        reference_boxes=() if "reference" in other else shown.reference_boxes,
-        prediction_boxes=() if "prediction" in other else shown.prediction_boxes,
-        strokes=[stroke for stroke in shown.strokes if stroke.side not in other],
+        image,
+        reference=empty if "reference" in other else image.reference,
+        prediction=empty if "prediction" in other else image.prediction,
+        reference_boxes=() if "reference" in other else image.reference_boxes,
+        prediction_boxes=() if "prediction" in other else image.prediction_boxes,
+        strokes=[stroke for stroke in image.strokes if stroke.side not in other],
         marks=(),
-        caption=" ".join(filter(None, [shown.caption, *said])),
+        caption=" ".join(filter(None, [image.caption, *notes])),
     )
 
 
@@ -240,9 +240,9 @@ def _errors(
     reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], tolerance: float
 ) -> Iterator[str]:
     """Pixels of a structure that the prediction lacks, and ones that it has too many or calls otherwise."""
-    missed = (reference > 0) & (prediction == 0)
+    misses = (reference > 0) & (prediction == 0)
     wrong = (prediction > 0) & (prediction != reference)
-    for mask, kind in ((missed, "missed"), (wrong, "wrong")):
+    for mask, kind in ((misses, "missed"), (wrong, "wrong")):
         if mask.any():
             shapes = _outline(mask, 2, tolerance)
             yield f'<g class="errors {kind}"><path fill-rule="evenodd" d="{shapes}"/></g>'

@@ -27,17 +27,22 @@ def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
 
     Every file is read: neither its size nor its time tells whether its content is still the same.
     """
-    listed = list(cases)
-    paths = {path for case in listed for named in (case.inputs, case.reference) for path in named.values()}
-    ordered = sorted(paths)
+    in_order = list(cases)
+    paths = {
+        path
+        for case in in_order
+        for role_files in (case.inputs, case.reference)
+        for path in role_files.values()
+    }
+    file_order = sorted(paths)
     with ThreadPoolExecutor(_READERS) as pool:
-        digests = dict(zip(ordered, pool.map(_digest, ordered), strict=True))
+        digests = dict(zip(file_order, pool.map(_digest, file_order), strict=True))
     entries = []
-    for case in listed:
+    for case in in_order:
         files = {
             f"{role}:{name}": [_relative(path, root), digests[path]]
-            for role, named in (("input", case.inputs), ("reference", case.reference))
-            for name, path in named.items()
+            for role, role_files in (("input", case.inputs), ("reference", case.reference))
+            for name, path in role_files.items()
         }
         entries.append([case.id, case.group, files, {key: case.facts[key] for key in sorted(case.facts)}])
     return sha256_json(entries)

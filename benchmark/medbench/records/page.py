@@ -109,9 +109,9 @@ def write_report(
             phases=bars(record.time_s, "seconds", "Time by phase"),
             galleries=galleries,
             pictured=bool(cases) or not rows,
-            outlined=any(figure.outlined for figure in figures),
-            marked=any(figure.marked for figure in figures),
-            measured=any(figure.measured for figure in figures),
+            outlined=any(figure.has_outlines for figure in figures),
+            marked=any(figure.has_marks for figure in figures),
+            measured=any(figure.has_measures for figure in figures),
             wrong=any(figure.wrong for figure in figures),
             anchors={figure.case: place for place, figure in reversed(list(enumerate(figures)))},
             case_headings=[(metric, titles[metric.name]) for metric in columns],
@@ -140,9 +140,9 @@ def _headline(
     record: RunRecord, challenge: Challenge, titles: Mapping[str, str]
 ) -> list[tuple[str, str, str]]:
     """Heading, value and interval of the headline columns that have a value, or of the first column."""
-    shown = [metric for metric in challenge.metrics if metric.name in record.metrics]
-    valued = [metric for metric in shown if record.metrics[metric.name].value is not None]
-    short = [metric for metric in valued if metric.headline] or (valued or shown)[:1]
+    columns = [metric for metric in challenge.metrics if metric.name in record.metrics]
+    with_value = [metric for metric in columns if record.metrics[metric.name].value is not None]
+    short = [metric for metric in with_value if metric.headline] or (with_value or columns)[:1]
     return [
         (titles[metric.name], number(own.value, own.unit), interval(own.ci95_low, own.ci95_high, own.unit))
         for metric in short
@@ -157,9 +157,9 @@ def _distributions(
     numbers: Mapping[str, int],
 ) -> list[Drawing]:
     """A plot of each column over cases, headline columns first."""
-    ordered = sorted(columns, key=lambda metric: not metric.headline)[:MOST_DISTRIBUTIONS]
+    in_order = sorted(columns, key=lambda metric: not metric.headline)[:MOST_DISTRIBUTIONS]
     drawings = []
-    for metric in ordered:
+    for metric in in_order:
         scores = {row.case: row.scores.get(metric.name) for row in rows}
         values = {
             case: own.value for case, own in scores.items() if own is not None and own.value is not None
@@ -217,21 +217,21 @@ def _galleries(
     if not columns or not cases:
         return []
     ordering = columns[0]
-    scored = _worst_first(rows, ordering)
-    worst = _worst(scored)
-    rest = scored[len(worst) :]
-    middle = max(0, len(scored) // 2 - len(worst) - TYPICAL // 2)
+    ranking = _worst_first(rows, ordering)
+    worst = _worst(ranking)
+    rest = ranking[len(worst) :]
+    middle = max(0, len(ranking) // 2 - len(worst) - TYPICAL // 2)
     typical = rest[middle : middle + TYPICAL] if len(rest) > TYPICAL else []
     best = [row for row in rest[-TYPICAL:] if row not in typical]
     short = [ordering, *(metric for metric in columns if metric.headline)]
     texts = {row.case: _all_words(row, short) for row in rows}
-    placed = {row.case for row in scored}
-    unscored = [row for row in rows if row.case not in placed][:UNSCORED]
+    names = {row.case for row in ranking}
+    without_value = [row for row in rows if row.case not in names][:UNSCORED]
     parts = (
         (f"Worst cases by {ordering.title}", worst),
         ("Median cases", typical),
         ("Best cases", best),
-        (f"Cases without {ordering.title}", unscored),
+        (f"Cases without {ordering.title}", without_value),
     )
     galleries = [
         Gallery(title, case_figures(challenge, cases, own, predictions, texts)) for title, own in parts
@@ -244,7 +244,7 @@ def _galleries(
 
 def _within(galleries: Sequence[Gallery]) -> list[Gallery]:
     """The galleries with images as far as they fit into a page; a case beyond keeps its place."""
-    total, made = 0, []
+    total, parts = 0, []
     for gallery in galleries:
         figures: list[Figure] = []
         for figure in gallery.figures:
@@ -254,8 +254,8 @@ def _within(galleries: Sequence[Gallery]) -> list[Gallery]:
             elif not figures or (figures[-1].case, figures[-1].without_image) != (figure.case, FULL):
                 text = figure.scores or figure.caption
                 figures.append(Figure(figure.case, "case", text, "", (), without_image=FULL))
-        made.append(replace(gallery, figures=figures))
-    return made
+        parts.append(replace(gallery, figures=figures))
+    return parts
 
 
 def _worst_first(rows: Sequence[CaseRow], ordering: MetricSpec) -> list[CaseRow]:
@@ -274,11 +274,11 @@ def _worst_first(rows: Sequence[CaseRow], ordering: MetricSpec) -> list[CaseRow]
     return sorted(filter(placed, rows), key=badness, reverse=True)
 
 
-def _worst(scored: Sequence[CaseRow]) -> list[CaseRow]:
+def _worst(ranking: Sequence[CaseRow]) -> list[CaseRow]:
     """So many of the worst cases that some have a prediction to draw, however many have none."""
-    drawn = 0
-    for place, row in enumerate(scored[:LISTED]):
-        drawn += bool(row.predictions)
-        if drawn == WORST:
-            return list(scored[: place + 1])
-    return list(scored[:LISTED])
+    n_drawn = 0
+    for place, row in enumerate(ranking[:LISTED]):
+        n_drawn += bool(row.predictions)
+        if n_drawn == WORST:
+            return list(ranking[: place + 1])
+    return list(ranking[:LISTED])

@@ -189,8 +189,8 @@ class Timing(defaultdict[str, float]):
 
     def measure(self, phase: str, function: Callable[[], T]) -> T:
         """The result of calling ``function``, whose time is added to the phase."""
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         try:
             return function()
         finally:
-            self.add(phase, time.perf_counter() - started)
+            self.add(phase, time.perf_counter() - begin_s)

@@ -69,9 +69,9 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
     Raises:
         MedbenchError: ``run.unknown``, ``run.ambiguous`` or ``run.damaged``.
     """
-    named = named_predictions(str(name))
-    if named is not None:
-        return _last_evaluation(named, runs)
+    predictions = named_predictions(str(name))
+    if predictions is not None:
+        return _last_evaluation(predictions, runs)
     path = Path(name)
     if path.is_dir() or path.is_file():
         return read_run(path if path.is_dir() else path.parent)
@@ -95,23 +95,25 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
     return read_run(folders[0])
 
 
-def _last_evaluation(named: NamedPredictions, runs: Path) -> Run:
+def _last_evaluation(predictions: NamedPredictions, runs: Path) -> Run:
     """The newest evaluation of declared predictions."""
-    records = list(runs.glob(f"{named.challenge or '*'}/{PREDICTIONS}/*/{RECORD}"))
-    evaluated = [read_run(path.parent) for path in sorted(records, key=lambda path: path.stat().st_mtime_ns)]
-    own = [run for run in evaluated if run.record.model.title == printable(named.title)]
+    records = list(runs.glob(f"{predictions.challenge or '*'}/{PREDICTIONS}/*/{RECORD}"))
+    evaluations = [
+        read_run(path.parent) for path in sorted(records, key=lambda path: path.stat().st_mtime_ns)
+    ]
+    own = [run for run in evaluations if run.record.model.title == printable(predictions.title)]
     if not own:
         raise MedbenchError(
             "run.unknown",
-            f"{named.name}: these predictions of medbench.toml were not evaluated in {runs} yet.",
-            f"medbench evaluate -p {named.name}" + ("" if named.challenge else " -c CHALLENGE"),
+            f"{predictions.name}: these predictions of medbench.toml were not evaluated in {runs} yet.",
+            f"medbench evaluate -p {predictions.name}" + ("" if predictions.challenge else " -c CHALLENGE"),
         )
     challenges = sorted({run.record.challenge.name for run in own})
     if len(challenges) > 1:
         raise MedbenchError(
             "run.ambiguous",
-            f"{named.name}: was evaluated on {', '.join(challenges)}.",
-            f"Add challenge to [predictions.{named.name}], or give the key.",
+            f"{predictions.name}: was evaluated on {', '.join(challenges)}.",
+            f"Add challenge to [predictions.{predictions.name}], or give the key.",
         )
     return own[-1]
 
@@ -142,19 +144,19 @@ def read_run(folder: Path) -> Run:
     try:
         record = RunRecord.model_validate_json(read_bytes(record_path))
         lines = read_lines(rows_path)
-        broken = next((line for line in lines if not line.intact), None)
-        if broken is not None:
-            raise _damaged(f"{rows_path}, line {broken.number}: was edited or cut off.")
+        bad_line = next((line for line in lines if not line.intact), None)
+        if bad_line is not None:
+            raise _damaged(f"{rows_path}, line {bad_line.number}: was edited or cut off.")
         rows = [CaseRow.from_json(line.row) for line in lines]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise _damaged(f"{folder}: its record or rows cannot be read ({reason}).") from error
-    sealed = _check_seal(folder, any(line.state == "sealed" for line in lines))
+    has_seal = _check_seal(folder, any(line.state == "sealed" for line in lines))
     if len(rows) != record.counts.total:
         raise _damaged(f"{rows_path}: has {len(rows)} rows where the record says {record.counts.total}.")
     if difference := disagreement(record, rows):
         raise _damaged(f"{record_path}: disagrees with {JOURNAL}: {difference}.")
-    return Run(record, {row.case: row for row in rows}, folder, sealed)
+    return Run(record, {row.case: row for row in rows}, folder, has_seal)
 
 
 def check_measures(run: Run) -> None:
@@ -163,13 +165,13 @@ def check_measures(run: Run) -> None:
     Raises:
         MedbenchError: ``run.damaged`` naming the first such cell.
     """
-    for place, stated, again in differing_cells(run.record, list(run.rows.values())):
+    for place, value, again in differing_cells(run.record, list(run.rows.values())):
         raise _damaged(
-            f"{run.folder / RECORD}: disagrees with {JOURNAL}: {place} is {again}, the record says {stated}."
+            f"{run.folder / RECORD}: disagrees with {JOURNAL}: {place} is {again}, the record says {value}."
         )
 
 
-def _check_seal(folder: Path, expected: bool) -> bool:
+def _check_seal(folder: Path, must_exist: bool) -> bool:
     """Whether the run has a seal, which is then whole.
 
     Raises:
@@ -177,12 +179,12 @@ def _check_seal(folder: Path, expected: bool) -> bool:
     """
     seal = seal_of(folder / RECORD)
     if not seal.exists():
-        if expected:
+        if must_exist:
             raise _damaged(f"{seal}: the file with the hashes of the record and its cases is gone.")
         return False
-    broken = broken_seals(seal, (RECORD, JOURNAL))
-    if broken:
-        raise _damaged(f"{folder / broken[0]}: was edited or cut off after medbench wrote {seal.name}.")
+    bad_files = broken_seals(seal, (RECORD, JOURNAL))
+    if bad_files:
+        raise _damaged(f"{folder / bad_files[0]}: was edited or cut off after medbench wrote {seal.name}.")
     return True
 
 

@@ -24,8 +24,9 @@ def code() -> tuple[str, str]:
     return style, (ASSETS / "page.js").read_text(encoding="utf-8")
 
 
+@cache
 def page_environment(*folders: Path) -> jinja2.Environment:
-    """Templates in ``folders`` and those that all pages share, with everything escaped."""
+    """Templates in ``folders`` and those that all pages share, with everything escaped; read once."""
     import jinja2
     from markupsafe import Markup
 

@@ -122,7 +122,8 @@ def spread_rows(metrics: Mapping[str, MetricRecord]) -> list[tuple[str, ...]]:
             f"{number(own.mean, metric.unit)} ± {number(own.sd, metric.unit)}",
             number(own.median, metric.unit),
             interval(own.q25, own.q75, metric.unit),
-            *(("–", "–") if _signed(metric) else (number(own.worst, metric.unit), own.worst_case)),
+            number(own.worst, metric.unit),
+            own.worst_case,
             str(own.cases),
         )
         for name, metric in metrics.items()

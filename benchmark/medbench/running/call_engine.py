@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import describe
-from medbench.records.identity import code_sha256
 from medbench.running.executors import worker_died
 
 TRIES = 3
@@ -41,7 +40,7 @@ class Done(Generic[O, R]):
     result: R | Lost
 
 
-def spread(function: Callable[[O], R], orders: Sequence[O], executor: Executor) -> Iterator[Done[O, R]]:
+def spread(function: Callable[[O], R], orders: Iterable[O], executor: Executor) -> Iterator[Done[O, R]]:
     """Call ``function`` on every order, and give the results as they come.
 
     A call whose worker dies is made again; after :data:`TRIES` deaths it is given up. What the call itself
@@ -49,28 +48,30 @@ def spread(function: Callable[[O], R], orders: Sequence[O], executor: Executor) 
 
     Args:
         function: at the top of a module, so that it travels by name.
-        orders: small values with paths, never arrays.
+        orders: small values with paths, never arrays; each is given out as soon as it is there.
         executor: threads, processes, or a cluster's.
     """
     deaths: Counter[int] = Counter()
-    waiting: dict[Future[R], int] = {
-        executor.submit(function, order): place for place, order in enumerate(orders)
-    }
+    all_orders: list[O] = []
+    waiting: dict[Future[R], int] = {}
+    for place, order in enumerate(orders):
+        all_orders.append(order)
+        waiting[executor.submit(function, order)] = place
     while waiting:
-        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in finished:
+        results, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in results:
             place = waiting.pop(future)
             result = _result(future)
             if isinstance(result, Lost) and result.deaths:
                 deaths[place] += result.deaths
                 if deaths[place] < TRIES:
-                    waiting[executor.submit(function, orders[place])] = place
+                    waiting[executor.submit(function, all_orders[place])] = place
                     continue
                 result = Lost(f"its worker died {deaths[place]} times, so it was given up", deaths[place])
-            yield Done(orders[place], result)
+            yield Done(all_orders[place], result)
 
 
-def in_turn(function: Callable[[O], R], orders: Sequence[O]) -> Iterator[Done[O, R]]:
+def in_turn(function: Callable[[O], R], orders: Iterable[O]) -> Iterator[Done[O, R]]:
     """Call ``function`` on every order in this thread; what a call raises is its result."""
     for order in orders:
         try:
@@ -88,6 +89,10 @@ def check_code(code: str) -> None:
     Raises:
         MedbenchError: ``cluster.other_version``.
     """
+    from medbench.records.identity import (
+        code_sha256,
+    )  # and with it the challenges, which scoring does without
+
     if code and code != code_sha256():
         raise MedbenchError(
             "cluster.other_version",

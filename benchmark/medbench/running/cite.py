@@ -82,12 +82,12 @@ def _of_model(entry: ModelEntry) -> Citation:
 
 def _misc(name: str, title: str, **facts: str) -> str:
     key = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    escaped = {
+    escapes = {
         field: value if "\\url" in value else re.sub(r"(?<!\\)([&%#_])", r"\\\1", value)
         for field, value in facts.items()
         if field not in ("url", "doi", "eprint")
     }
-    plain = {field: value for field, value in facts.items() if field not in escaped}
-    fields: dict[str, str] = {"title": f"{{{title}}}", **plain, **escaped}
+    plain = {field: value for field, value in facts.items() if field not in escapes}
+    fields: dict[str, str] = {"title": f"{{{title}}}", **plain, **escapes}
     lines = [f"  {field} = {{{value}}}" for field, value in fields.items()]
     return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}"

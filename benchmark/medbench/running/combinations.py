@@ -41,7 +41,7 @@ class Combinations:
     @property
     def exit_code(self) -> int:
         """0, or 1 when a case of some run failed."""
-        return max(finished.exit_code for finished in self.runs)
+        return max(run.exit_code for run in self.runs)
 
     @property
     def title(self) -> str:
@@ -68,7 +68,7 @@ class Combinations:
 
     def values(self, metric: str) -> list[float | None]:
         """The aggregate of a metric for each combination."""
-        entries = [finished.record.metrics.get(metric) for finished in self.runs]
+        entries = [run.record.metrics.get(metric) for run in self.runs]
         return [None if entry is None else entry.value for entry in entries]
 
     def mean(self, metric: str) -> float | None:
@@ -100,8 +100,8 @@ class Combinations:
             f"{record.counts.total} cases; means over them, and in the last column over the combinations. "
             "Missing modalities are not read."
         ]
-        for position, finished in enumerate(self.runs, 1):
-            n_lost = finished.record.counts.failed + finished.record.counts.missing
+        for position, run in enumerate(self.runs, 1):
+            n_lost = run.record.counts.failed + run.record.counts.missing
             if n_lost:
                 notes.append(
                     f"Combination {position}: {n_lost} cases failed. {record.challenge.failure_rule}"
@@ -146,10 +146,10 @@ class Combinations:
             "combinations": [
                 {
                     "modalities": list(names),
-                    "run": str(finished.folder),
+                    "run": str(run.folder),
                     "metrics": {name: self.values(name)[position] for name in metrics},
                 }
-                for position, (names, finished) in enumerate(zip(self.modalities, self.runs, strict=True))
+                for position, (names, run) in enumerate(zip(self.modalities, self.runs, strict=True))
             ],
             "mean": {name: self.mean(name) for name in metrics},
             "folder": str(self.folder),
@@ -184,7 +184,7 @@ def combine_request(request: Request, progress: Progress | None = None) -> Combi
         progress.say(f"Combination {position} of {len(combinations)}: {', '.join(names)}.")
         inference = dataclasses.replace(request.inference, modalities=names)
         runs.append(run_request(dataclasses.replace(request, inference=inference), progress))
-    key = sha256_json([finished.record.key for finished in runs])[:16]
+    key = sha256_json([run.record.key for run in runs])[:16]
     result = Combinations(challenge, combinations, runs, runs[0].folder.parent / f"combinations-{key}")
     write_text(result.folder / "table.md", result.markdown())
     write_text(result.folder / "table.tex", result.latex())

@@ -11,7 +11,8 @@ from medbench.challenges.base import Challenge
 from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
-from medbench.challenges.declared.splits import refuse_few, split_ids
+from medbench.challenges.declared.release import KEEP_APART
+from medbench.challenges.declared.splits import named, refuse_few, shared_groups, split_ids
 from medbench.challenges.declared.survey import survey
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
@@ -85,14 +86,20 @@ def declare(
     path = append_declaration(folder, name, entries, file)
     declaration = read_declaration(name, read_project(path).data[name], path)
     splits = split_ids(declaration, cases)
-    lines = [f"{folder}: {line}" for line in result.lines] + [f"error: {fault}" for fault in result.faults]
+    if declaration.splits.rule == "given":
+        shared, count = shared_groups(cases, splits, tuple(splits))
+        if shared:
+            text = f"{len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+            result.faults.append(f"{text} {KEEP_APART}")
+    sentences = [*result.lines, *(result.groups if wishes.group is None else ())]
+    lines = [f"{folder}: {line}" for line in sentences] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
     alone = sum(not item.group for item in cases) if declaration.group else 0
-    kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
+    place = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
     if alone:
         lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
     lines += [
-        f"splits: {counts}{kept}",
+        f"splits: {counts}{place}",
         f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
         f"written: [data.{name}] in {path}",
         f"next: medbench data check {name}",
@@ -106,10 +113,10 @@ def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
     entries = dict(result.entries)
     if wishes.labels:
         own = entries.get("labels")
-        named = {0, *wishes.labels.values()}
-        unnamed = sorted({*own.values()} - named) if isinstance(own, dict) else []
-        if unnamed:
-            values = ", ".join(map(str, unnamed))
+        values_with_name = {0, *wishes.labels.values()}
+        values_without_name = sorted({*own.values()} - values_with_name) if isinstance(own, dict) else []
+        if values_without_name:
+            values = ", ".join(map(str, values_without_name))
             result.faults.append(f"Masks hold values that no name has: {values}. Name them too: --labels.")
         entries["labels"] = dict(wishes.labels)
     if wishes.group is not None:

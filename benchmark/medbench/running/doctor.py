@@ -12,10 +12,11 @@ from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder, data_folder, leaderboards_folder, runs_folder
+from medbench.core.unfinished import left_behind
 
 _NEEDED = (
-    "numpy", "scipy", "opencv-python-headless", "simplejpeg", "nibabel", "h5py", "tifffile", "zlib-ng",
-    "filelock", "pydantic", "typer", "rich", "tabulate",
+    "numpy", "scipy", "opencv-python-headless", "simplejpeg", "kornia-rs", "nibabel", "h5py", "tifffile",
+    "zlib-ng", "filelock", "pydantic", "typer", "rich", "tabulate",
 )  # fmt: skip
 _EXTRAS = {
     "models": ("torch", "torchvision", "timm", "segmentation-models-pytorch"),
@@ -59,7 +60,7 @@ def examine() -> list[Examined]:
         _folder("runs (MEDBENCH_RUNS)", runs_folder()),
     ]
     findings.append(_folder("leaderboards (MEDBENCH_LEADERBOARDS)", leaderboards_folder()))
-    findings.append(_real_data())
+    findings += [_unfinished(), _real_data()]
     engines = [name for name in ("docker", "podman") if shutil.which(name)]
     findings.append(
         Examined(
@@ -112,6 +113,15 @@ def _folder(what: str, folder: Path) -> Examined:
         )
     free = shutil.disk_usage(present).free / 2**30
     return Examined(what, f"{folder}, {free:.0f} GiB free", True, False)
+
+
+def _unfinished() -> Examined:
+    folders = (cache_folder(), runs_folder(), leaderboards_folder())
+    leftovers = [path for folder in folders if folder.is_dir() for path in left_behind(folder)]
+    if not leftovers:
+        return Examined("unfinished files", "none", True)
+    advice = "Left by commands that were killed. Delete them when no command writes there, also elsewhere."
+    return Examined("unfinished files", f"{len(leftovers)}, the first is {leftovers[0]}", False, True, advice)
 
 
 def _real_data() -> Examined:

@@ -38,11 +38,11 @@ def load_text_weights(encoder: TextEncoder, path: Path) -> None:
         file = present[0]
     state = {key.removeprefix("bert."): value for key, value in load_checkpoint(file).state.items()}
     own = encoder.encoder.state_dict()
-    renamed = {
+    parameters = {
         key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): value
         for key, value in state.items()
     }
-    _load(encoder.encoder, {key: value for key, value in renamed.items() if key in own}, file, "pooler.")
+    _load(encoder.encoder, {key: value for key, value in parameters.items() if key in own}, file, "pooler.")
 
 
 def load_image_weights(encoder: ImageEncoder, path: Path) -> None:
@@ -52,8 +52,8 @@ def load_image_weights(encoder: ImageEncoder, path: Path) -> None:
         MedbenchError: as :func:`load_text_weights`.
     """
     state = load_checkpoint(path).state
-    kept = {key: value for key, value in state.items() if not key.startswith(("fc.", "head."))}
-    _load(encoder.backbone, kept, path)
+    parameters = {key: value for key, value in state.items() if not key.startswith(("fc.", "head."))}
+    _load(encoder.backbone, parameters, path)
 
 
 def _load(network: nn.Module, state: dict[str, Tensor], path: Path, optional: str = "\0") -> None:

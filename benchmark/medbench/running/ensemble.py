@@ -74,7 +74,7 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
     progress = progress or SilentProgress()
     if request.device is not None:
         present_device(request.device)
-    started = now()
+    start_time = now()
     parents = _parents(request)
     jobs = [_job(run, request, progress) for run in parents]
     first = jobs[0]
@@ -116,14 +116,14 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
         device=first.request.inference.device,
         command=command_line(["medbench", NAME, *(str(fact["key"])[:16] for fact in facts)]),
         citations=list(dict.fromkeys(text for run in parents for text in run.record.citations)),
-        started=started,
+        started=start_time,
     )
     record = make_record(subject, rows, timing, provenance)
-    finished = Finished(record, rows, folder, len(rows) - timing.cases, provenance.command)
-    finished = store(finished, challenge, first.cases, folder / "predictions", request.boards_root)
+    result = Finished(record, rows, folder, len(rows) - timing.cases, provenance.command)
+    result = store(result, challenge, first.cases, folder / "predictions", request.boards_root)
     add_references(subject, first.request, progress)
     keep_phases(folder, timing)
-    return finished
+    return result
 
 
 def _parents(request: EnsembleRequest) -> list[Run]:

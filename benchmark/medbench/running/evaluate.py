@@ -56,18 +56,18 @@ class Evaluation(CaseRequest):
         """Title of the entry in the leaderboard."""
         return printable(self.name or self.predictions.resolve().name.removesuffix(".zip"))
 
-    def command(self, shared: bool = False) -> str:
+    def command(self, for_record: bool = False) -> str:
         """The command that repeats the evaluation, with everything that decides its result.
 
         Args:
-            shared: write ``{data}`` and ``{predictions}`` instead of paths of this machine.
+            for_record: write ``{data}`` and ``{predictions}`` instead of paths of this machine.
         """
-        place = "{predictions}" if shared else str(self.predictions)
-        arguments = [*self.program(shared), "evaluate", "-c", self.challenge, "--predictions", place]
-        arguments += self.case_arguments(shared)
+        place = "{predictions}" if for_record else str(self.predictions)
+        arguments = [*self.program(for_record), "evaluate", "-c", self.challenge, "--predictions", place]
+        arguments += self.case_arguments(for_record)
         arguments += ["--name", self.title] if self.name else []
         arguments += ["--rename", "=".join(self.rename)] if self.rename else []
-        return command_line(arguments) if shared else shlex.join(arguments)
+        return command_line(arguments) if for_record else shlex.join(arguments)
 
 
 def evaluate(
@@ -115,9 +115,9 @@ def evaluation_of(
     """
     fields = request_fields(keywords)
     folder = Path(predictions).expanduser()
-    named = named_predictions(str(predictions))
-    if named is not None:
-        folder, name, rename = named.folder, name or named.title, rename or named.rename
+    own = named_predictions(str(predictions))
+    if own is not None:
+        folder, name, rename = own.folder, name or own.title, rename or own.rename
     return Evaluation(challenge=challenge, predictions=folder, name=name, rename=rename, **fields)
 
 
@@ -148,16 +148,16 @@ Scoring = Callable[[Opened], tuple[list[CaseRow], Timing]]
 def scoring(request: Evaluation, workers: int | Executor) -> Scoring:
     """How an evaluation's rows are made: by threads, or by an executor whose workers see the same files."""
 
-    def score(opened: Opened) -> tuple[list[CaseRow], Timing]:
+    def score(subject: Opened) -> tuple[list[CaseRow], Timing]:
         return score_predictions(
-            opened.challenge,
-            opened.cases,
-            opened.predictions if isinstance(workers, int) else opened.predictions.resolve(),
-            opened.folder,
-            opened.progress,
+            subject.challenge,
+            subject.cases,
+            subject.predictions if isinstance(workers, int) else subject.predictions.resolve(),
+            subject.folder,
+            subject.progress,
             rename=request.rename,
             workers=workers,
-            places=opened.places,
+            places=subject.places,
         )
 
     return score
@@ -169,9 +169,9 @@ def evaluate_request(request: Evaluation, score: Scoring, progress: Progress) ->
     Raises:
         MedbenchError: as :func:`evaluate`.
     """
-    started = now()
+    start_time = now()
     with opened_subject(request, progress) as (subject, predictions):
-        return _scored(request, subject, predictions, score, (started, progress))
+        return _scored(request, subject, predictions, score, (start_time, progress))
 
 
 @contextlib.contextmanager
@@ -196,7 +196,7 @@ def _scored(
 ) -> Finished:
     """Score the files of an opened folder and leave record, report and board row."""
     challenge, cases = subject.challenge, subject.cases
-    started, progress = clock
+    start_time, progress = clock
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
     folder = request.runs_root / challenge.name / PREDICTIONS / key[:16]
@@ -216,17 +216,17 @@ def _scored(
         settings={"cases": request.cases, **plugin_settings(), **({NOTES: notes} if notes else {})},
         seed=request.seed,
         device="cpu",
-        command=request.command(shared=True),
+        command=request.command(for_record=True),
         citations=[challenge.card.citation],
-        started=started,
+        started=start_time,
     )
     record = make_record(subject, rows, timing, provenance)
-    finished = Finished(record, rows, folder, command=request.command())
+    result = Finished(record, rows, folder, command=request.command())
     board = request.boards_root if request.cases == "*" else None
-    finished = store(finished, challenge, cases, predictions, board)
+    result = store(result, challenge, cases, predictions, board)
     if board is not None:
         add_references(subject, request, progress)
-    return finished
+    return result
 
 
 def places_of(request: Evaluation, subject: Subject, predictions: Path) -> Places:

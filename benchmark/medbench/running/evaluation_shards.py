@@ -51,8 +51,8 @@ def score_shard(
         folder = request.runs_root / subject.challenge.name / SHARDS / whole[:16]
         own = folder / f".{shard.number}"
         places = places_of(request, subject, predictions)
-        opened = Opened(subject.challenge, shard.part(subject.cases), predictions, own, places, progress)
-        rows, _ = scoring(request, workers)(opened)
+        part = Opened(subject.challenge, shard.part(subject.cases), predictions, own, places, progress)
+        rows, _ = scoring(request, workers)(part)
         (own / JOURNAL).replace(_rows_file(folder / shard.file_name))
         own.rmdir()
     note_data_place(whole, data=subject.data.root, predictions=request.predictions)
@@ -89,12 +89,12 @@ def merge_evaluation(
     request = _request(shards[0][1], folders[0], places)
     rows = {row.case: row for path, _ in shards for row in shard_rows(_rows_file(path))}
 
-    def gather(opened: Opened) -> tuple[list[CaseRow], Timing]:
-        ordered = [_intact(rows.get(case.id), case.id, opened.predictions) for case in opened.cases]
-        write_journal(opened.folder, ordered)
+    def gather(part: Opened) -> tuple[list[CaseRow], Timing]:
+        in_order = [_intact(rows.get(case.id), case.id, part.predictions) for case in part.cases]
+        write_journal(part.folder, in_order)
         timing = Timing()
-        timing.cases = len(ordered)
-        return ordered, timing
+        timing.cases = len(in_order)
+        return in_order, timing
 
     return evaluate_request(request, gather, progress)
 

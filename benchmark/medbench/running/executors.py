@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -11,10 +12,17 @@ import signal
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from medbench.core.errors import MedbenchError
@@ -22,6 +30,10 @@ from medbench.core.extras import require_package
 from medbench.core.machine import usable_cores
 
 CONNECT_S = 20
+AHEAD = 2
+"""Calls that a process which scores has at most: the one that it works on, and the next."""
+ANEW_AFTER_S = 0.1
+"""Seconds after the death of a process that scores until another takes its place."""
 JOIN_AFTER_S = 0.1
 """Seconds of work after which further processes are started, each of which takes 0.3 s of a core to start."""
 
@@ -77,12 +89,16 @@ class _Slot:
             warnings.simplefilter("ignore", DeprecationWarning)  # of sleeping threads, which a copy lacks
             self._pool.submit(os.getpid)
 
-    def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
-        """Result of the call in this slot's process, which is spawned where there is none."""
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        """Make the call in this slot's process, which is spawned where there is none."""
         if self._pool is None:
             self._pool = self._new_pool("spawn")
+        return self._pool.submit(function, *arguments, **keywords)
+
+    def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
+        """Result of the call in this slot's process."""
         try:
-            return self._pool.submit(function, *arguments, **keywords).result()
+            return self.submit(function, *arguments, **keywords).result()
         except BrokenExecutor:
             self.close()
             raise
@@ -103,6 +119,7 @@ def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> No
 
     The process ends with its parent; at Ctrl-C at once, without a word, or by an exception.
     """
+    gc.freeze()  # what a copy has of its parent lives on: looking through it would copy it in earnest
     if ends_at_ctrl_c:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -171,7 +188,8 @@ class JoiningProcesses(Executor):
 
     def _work_here(self) -> None:
         while (call := self._calls.get()) is not None:
-            call.answer(call.function)
+            if call.begins():
+                call.here()
 
     def _join(self, slot: _Slot) -> None:
         """Spawn the slot's process once the work lasts, and give it calls."""
@@ -183,8 +201,33 @@ class JoiningProcesses(Executor):
         self._call_in(slot)
 
     def _call_in(self, slot: _Slot) -> None:
-        while (call := self._calls.get()) is not None:
-            call.answer(partial(slot.result, call.function))
+        """Give the slot's process calls, the next one before the last has ended, so that it never waits.
+
+        Calls end in their order, so the first one without a result is the one that a process dies of.
+        """
+        due: deque[tuple[_Call, Future[Any]]] = deque()
+        ends = False
+        while due or not ends:
+            while not ends and len(due) < AHEAD:
+                try:
+                    call = self._calls.get(block=not due)
+                except queue.Empty:
+                    break
+                if call is None:
+                    ends = True
+                elif call.begins():
+                    due.append((call, call.within(slot)))
+            if due:
+                call, inner = due.popleft()
+                if call.take(inner):
+                    slot.close()
+                    if self._end.wait(ANEW_AFTER_S):  # a Ctrl-C ends processes and this program alike
+                        ends = True
+                        for other, _ in due:
+                            other.future.set_exception(CancelledError())
+                        due.clear()
+                    due = deque((other, other.within(slot)) for other, _ in due)
+        slot.close(wait=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +239,42 @@ class _Call:
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
 
-    def answer(self, function: Callable[..., Any]) -> None:
-        """Make the call by ``function`` unless it was cancelled."""
-        if not self.future.set_running_or_notify_cancel():
-            return
+    def begins(self) -> bool:
+        """Whether the call is to be made: it was not cancelled, and cannot be any more."""
+        return self.future.set_running_or_notify_cancel()
+
+    def here(self) -> None:
+        """Make the call in this process."""
         try:
-            self.future.set_result(function(*self.arguments, **self.keywords))
+            self.future.set_result(self.function(*self.arguments, **self.keywords))
         except BaseException as error:  # noqa: BLE001 - belongs to whoever waits for the call
             self.future.set_exception(error)
+
+    def within(self, slot: _Slot) -> Future[Any]:
+        """Make the call in a slot's process."""
+        try:
+            return slot.submit(self.function, *self.arguments, **self.keywords)
+        except (BrokenExecutor, RuntimeError) as error:  # of a process that has died, or a program that ends
+            inner = Future[Any]()
+            inner.set_exception(error)
+            return inner
+
+    def take(self, inner: Future[Any]) -> bool:
+        """Take the result of the call in a slot's process; whether the process died of it."""
+        try:
+            error = inner.exception()
+        except CancelledError as cancellation:
+            error = cancellation
+        if error is None:
+            self.future.set_result(inner.result())
+        else:
+            self.future.set_exception(error)
+        return isinstance(error, BrokenExecutor)
 
 
 def _import_scoring() -> None:
     """Load what scoring needs, so that a process is ready for its first call."""
-    importlib.import_module("medbench.running.folders")
+    importlib.import_module("medbench.running.pair_scores")
 
 
 @contextlib.contextmanager

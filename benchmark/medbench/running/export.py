@@ -164,18 +164,18 @@ def _facts(setup: Setup) -> dict[str, Any]:
     """Facts embedded in the file: contract, classes, origin."""
     network, contract = setup.network, setup.network.input_contract(_size(setup))
     task, classes = next(iter(setup.challenge.card.demands.items()))
-    stated: dict[str, Any] = {"size": _size(setup), "channels": network.in_channels}
+    own_contract: dict[str, Any] = {"size": _size(setup), "channels": network.in_channels}
     if isinstance(contract, InputContract):
-        stated |= {
+        own_contract |= {
             "channel_order": contract.channel_order,
             "scale": contract.scale,
             "mean": list(contract.mean),
             "std": list(contract.std),
         }
     elif isinstance(contract, VolumeContract):
-        stated |= {"background": contract.background, "blending": contract.blending}
+        own_contract |= {"background": contract.background, "blending": contract.blending}
     return {
-        "contract": stated,
+        "contract": own_contract,
         "task": task,
         "classes": list(classes),
         "axes": 3 if network.sees_volumes else 2,
@@ -214,10 +214,10 @@ def _compare(
 ) -> Parity:
     import torch
 
-    written = load_exported(path).eval()
+    exported_network = load_exported(path).eval()
     with torch.inference_mode():
         first = torch.cat([network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
-        second = torch.cat([written(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
+        second = torch.cat([exported_network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
     scale = max(1.0, float(first.abs().max()))
     same = (
         (first.argmax(1) == second.argmax(1)).float().mean()

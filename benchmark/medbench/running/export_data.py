@@ -69,18 +69,18 @@ def export_data(
     _check(challenge, layout, output)
     data = resolve_data(challenge, request.data, progress)
     cases = _cases(challenge, data.root)
-    written = _Written()
+    content = _Written()
     progress.start(f"writing {layout}", len(cases))
     for split, case in cases:
-        job = functools.partial(_write, challenge, case, split, layout, output, written)
+        job = functools.partial(_write, challenge, case, split, layout, output, content)
         outcome = guarded(case.id, job)
         if isinstance(outcome, Failure):
-            written.failures.append(outcome)
+            content.failures.append(outcome)
         progress.advance(1, case.id)
     progress.finish()
-    write_json(output / CASES, written.names)
-    write_json(output / "dataset.json", _description(challenge, layout, written))
-    return len(written.names), [failure.reason for failure in written.failures]
+    write_json(output / CASES, content.names)
+    write_json(output / "dataset.json", _description(challenge, layout, content))
+    return len(content.names), [failure.reason for failure in content.failures]
 
 
 def _check(challenge: Challenge, layout: Layout, output: Path) -> None:
@@ -109,13 +109,13 @@ def _cases(challenge: Challenge, root: Path) -> list[tuple[str, Case]]:
         *(("val",) if "val" in release.splits else ()),
         release.default_split,
     )
-    cases, seen = list[tuple[str, Case]](), set[Path]()
+    cases, images = list[tuple[str, Case]](), set[Path]()
     for split in dict.fromkeys(names):
         own = guarded(split, lambda split=split: challenge.cases(root, split))  # type: ignore[misc]
         for case in [] if isinstance(own, Failure) else own:
             first = next(iter(case.inputs.values()), None)
-            if case.reference and first is not None and first not in seen:
-                seen.add(first)
+            if case.reference and first is not None and first not in images:
+                images.add(first)
                 cases.append((split, case))
     if not cases:
         raise MedbenchError("data.empty", f"{root}: holds no labelled case.", challenge.release.data_hint)
@@ -123,20 +123,20 @@ def _cases(challenge: Challenge, root: Path) -> list[tuple[str, Case]]:
 
 
 def _write(
-    challenge: Challenge, case: Case, split: str, layout: Layout, output: Path, written: _Written
+    challenge: Challenge, case: Case, split: str, layout: Layout, output: Path, content: _Written
 ) -> None:
     reference = challenge.release.read_reference(case)  # type: ignore[attr-defined]
-    tested = split == challenge.release.default_split and not challenge.release.parts(split)
-    end = "Ts" if tested else "Tr"
+    is_test = split == challenge.release.default_split and not challenge.release.parts(split)
+    end = "Ts" if is_test else "Tr"
     name = re.sub(r"[^A-Za-z0-9]+", "_", case.id).strip("_") or "case"
-    while name in written.names:
+    while name in content.names:
         name += "_"
     if isinstance(reference, Volume):
         channels = _volume_channels(challenge, case)
         check_size(case.reference.get("labels", case.id), reference.shape, channels[0].shape)
         labels = _indices(challenge, reference.array)
         _write_volumes(output, f"{name}", end, channels, (reference, labels), layout)
-        written.channels, written.ending = len(channels), ".nii.gz"
+        content.channels, content.ending = len(channels), ".nii.gz"
     else:
         if layout == "msd":
             raise MedbenchError(
@@ -144,12 +144,12 @@ def _write(
             )
         image = challenge.read(case).images[0]  # type: ignore[union-attr]
         check_size(case.reference.get("labels", case.id), reference.shape, image.shape[:2])
-        written.channels, written.ending = (
+        content.channels, content.ending = (
             _write_image(output, name, end, image, _indices(challenge, reference)),
             ".png",
         )
-    written.names[name] = {"id": case.id, "group": case.group, "split": split}
-    (written.test if tested else written.training).append(name)
+    content.names[name] = {"id": case.id, "group": case.group, "split": split}
+    (content.test if is_test else content.training).append(name)
 
 
 def _indices(challenge: Challenge, labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -215,37 +215,37 @@ def _write_image(
     return int(image.shape[2])
 
 
-def _description(challenge: Challenge, layout: Layout, written: _Written) -> dict[str, Any]:
+def _description(challenge: Challenge, layout: Layout, content: _Written) -> dict[str, Any]:
     classes = ["background", *list(challenge.labels.values())[1:]]
-    names = tuple(challenge.card.modalities) or (RGB if written.channels == 3 else ("image",))
-    channels = {str(index): name for index, name in enumerate(names[: max(1, written.channels)])}
-    shared = {
+    names = tuple(challenge.card.modalities) or (RGB if content.channels == 3 else ("image",))
+    channels = {str(index): name for index, name in enumerate(names[: max(1, content.channels)])}
+    common = {
         "name": challenge.title,
         "licence": challenge.card.license,
         "reference": challenge.card.homepage,
     }
     if layout == "nnunet":
-        reader = {".png": "NaturalImage2DIO"}.get(written.ending, "SimpleITKIO")
+        reader = {".png": "NaturalImage2DIO"}.get(content.ending, "SimpleITKIO")
         return {
             "channel_names": channels,
             "labels": {name: index for index, name in enumerate(classes)},
-            "numTraining": len(written.training),
-            "file_ending": written.ending,
+            "numTraining": len(content.training),
+            "file_ending": content.ending,
             "overwrite_image_reader_writer": reader,
-            **shared,
+            **common,
         }
     return {
-        **shared,
+        **common,
         "description": challenge.card.summary,
         "release": "medbench",
-        "tensorImageSize": "4D" if written.channels > 1 else "3D",
+        "tensorImageSize": "4D" if content.channels > 1 else "3D",
         "modality": channels,
         "labels": {str(index): name for index, name in enumerate(classes)},
-        "numTraining": len(written.training),
-        "numTest": len(written.test),
+        "numTraining": len(content.training),
+        "numTest": len(content.test),
         "training": [
             {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
-            for name in written.training
+            for name in content.training
         ],
-        "test": [f"./imagesTs/{name}.nii.gz" for name in written.test],
+        "test": [f"./imagesTs/{name}.nii.gz" for name in content.test],
     }

@@ -135,8 +135,8 @@ def write_safetensors(network: nn.Module, facts: Mapping[str, Any], path: Path) 
     state = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(state, str(temporary), {FACTS_KEY: json.dumps(facts, sort_keys=True)})
-        written = load_file(str(temporary))
-        differing = [name for name, value in state.items() if not torch.equal(value, written[name])]
+        from_file = load_file(str(temporary))
+        differing = [name for name, value in state.items() if not torch.equal(value, from_file[name])]
         if differing:
             raise MedbenchError(
                 "export.parity", f"{path.name}: {differing[0]} differs.", "Report this as a bug."

@@ -23,7 +23,7 @@ _OF_THE_CALL = {"started", "finished", "time_s", "cases_timed", "environment"}
 
 
 def store(
-    finished: Finished,
+    result: Finished,
     challenge: Challenge,
     cases: Sequence[Case],
     predictions: Path,
@@ -34,49 +34,49 @@ def store(
     Returns:
         The run with the record on disk, which stays as an earlier call wrote it where nothing is new.
     """
-    earlier = _earlier(finished)
-    path, journal = finished.folder / RECORD, finished.folder / JOURNAL
+    earlier = _earlier(result)
+    path, journal = result.folder / RECORD, result.folder / JOURNAL
     if earlier is None:
-        write_text(path, finished.record.model_dump_json(indent=2) + "\n")
+        write_text(path, result.record.model_dump_json(indent=2) + "\n")
         write_seal(seal_of(path), (path, journal))
-    record = earlier or finished.record
-    verdicts = against_constant(finished, challenge, finished.folder.parents[2])
+    record = earlier or result.record
+    verdicts = against_constant(result, challenge, result.folder.parents[2])
     notes = ReportNotes(verdicts=verdicts, bibtex=bibtex_of(record))
-    write_report(finished.folder / REPORT, challenge, cases, finished.rows, record, predictions, notes)
+    write_report(result.folder / REPORT, challenge, cases, result.rows, record, predictions, notes)
     if leaderboards is not None:
-        add_row(finished, record, leaderboards)
-    return dataclasses.replace(finished, record=record)
+        add_row(result, record, leaderboards)
+    return dataclasses.replace(result, record=record)
 
 
-def add_row(finished: Finished, record: RunRecord, leaderboards: Path) -> None:
+def add_row(result: Finished, record: RunRecord, leaderboards: Path) -> None:
     """Add a run's row to its challenge's leaderboard, in place of its own earlier one."""
-    add_result(leaderboards, record, finished.folder)
+    add_result(leaderboards, record, result.folder)
 
 
-def against_constant(finished: Finished | Run, challenge: Challenge, runs: Path) -> Sequence[str]:
+def against_constant(result: Finished | Run, challenge: Challenge, runs: Path) -> Sequence[str]:
     """Sentences on a run against the constant baseline's; none where the baseline was not run.
 
     Args:
-        finished: the run.
+        result: the run.
         challenge: the challenge.
         runs: folder of run directories.
     """
-    record = finished.record
+    record = result.record
     constant = None if record.model.name == CONSTANT else find_constant(record, runs)
     if constant is None:
         return ()
-    rows = finished.rows.values() if isinstance(finished.rows, Mapping) else finished.rows
-    run = Run(record, {row.case: row for row in rows}, finished.folder)
+    rows = result.rows.values() if isinstance(result.rows, Mapping) else result.rows
+    run = Run(record, {row.case: row for row in rows}, result.folder)
     return sentences(constant, run, challenge)
 
 
-def _earlier(finished: Finished) -> RunRecord | None:
+def _earlier(result: Finished) -> RunRecord | None:
     """The record of an earlier call of the same run, if it is whole and says the same of the same cases."""
     try:
-        earlier = read_run(finished.folder)
+        earlier = read_run(result.folder)
     except MedbenchError:
         return None
-    now = finished.record.model_dump(exclude=_OF_THE_CALL)
+    now = result.record.model_dump(exclude=_OF_THE_CALL)
     return (
         earlier.record if earlier.sealed and earlier.record.model_dump(exclude=_OF_THE_CALL) == now else None
     )

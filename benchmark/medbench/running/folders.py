@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Unpack
 
-from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
-from medbench.core.guard import Failure, guarded
-from medbench.core.label_values import label_values
-from medbench.core.plugins import load_plugin, loaded_plugins
+from medbench.core.guard import Failure
+from medbench.core.plugins import loaded_plugins
 from medbench.core.progress import Progress, SilentProgress
-from medbench.core.result_table import FLAGS, REFUSAL, CaseRow, CaseScores, MetricSpec, mean_statistic
+from medbench.core.result_table import FLAGS, REFUSAL, CaseRow, MetricSpec, mean_statistic
 from medbench.core.score import Score
-from medbench.io.gate.expected import handed_in
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import listed_values
 from medbench.io.gate.zipped import is_zip, unpacked
-from medbench.io.geometry import check_geometry
-from medbench.io.images import VOLUME_SUFFIXES, read_labels, resample_labels, suffix_of
+from medbench.io.images import VOLUME_SUFFIXES, suffix_of
 from medbench.metrics import metric
 from medbench.metrics.checks.invariants import check_structures
-from medbench.metrics.checks.suspicion import flags
 from medbench.metrics.convention import Convention
-from medbench.metrics.engine import evaluate_maps
-from medbench.metrics.masks.joint_histogram import JointHistogram
-from medbench.metrics.masks.label_maps import LabelMaps
-from medbench.running.call_engine import Done, Lost, in_turn, spread
+from medbench.running.batches import in_batches
+from medbench.running.call_engine import Lost
+from medbench.running.folder_settings import FolderKeywords, FolderSettings
+from medbench.running.pair_scores import (
+    Packed,
+    PairOrder,
+    PairScores,
+    score_pairs,
+    scores_of_nothing,
+    unknown_size,
+    unpacked_score,
+)
 from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
 MOST_UNPACKED_BYTES = 64 << 30
-MOST_TOGETHER, BATCHES = 16, 128
-"""Pairs that travel to a worker together, at most, and batches in which a folder is given out, at least."""
 STRANGE = "labels_of_no_reference"
-GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resample-to-reference."
-
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +62,6 @@ class FolderScores:
     def exit_code(self) -> int:
         """0, or 1 when some pairs failed or have no prediction."""
         return 0 if all(row.status == "ok" for row in self.rows) else 1
-
-
-class FolderKeywords(TypedDict, total=False):
-    """Keywords of :func:`evaluate_folders`; see :class:`FolderSettings`."""
-
-    labels: Sequence[int] | None
-    spacing: Sequence[float] | Literal["pixel"] | None
-    empty: str | None
-    rename: tuple[str, str] | None
-    group_of: Callable[[str], str] | None
-    resample_to_reference: bool
-    workers: int | Executor
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderSettings:
-    """Settings of scoring two folders.
-
-    Attributes:
-        labels: labels to score; every label of the references but 0 if not given.
-        spacing: mm along each array axis, or ``"pixel"``; the reference file's if not given.
-        empty: rule for empty masks; each definition's own if not given.
-        rename: how predictions are named, as in :func:`pair_files`.
-        group_of: name -> patient, for the intervals; each pair is its own group if not given.
-        resample_to_reference: bring predictions to the reference's grid (nearest neighbour) instead of
-            refusing another geometry.
-        workers: number of threads, or an executor whose workers see the files under the same paths.
-        seed: of the resampling.
-    """
-
-    labels: Sequence[int] | None = None
-    spacing: Sequence[float] | Literal["pixel"] | None = None
-    empty: str | None = None
-    rename: tuple[str, str] | None = None
-    group_of: Callable[[str], str] | None = None
-    resample_to_reference: bool = False
-    workers: int | Executor = 2
-    seed: int = 0
 
 
 def evaluate_folders(
@@ -133,14 +91,15 @@ def evaluate_folders(
     settings = FolderSettings(**keywords)
     conventions = [metric(name) for name in metric_ids]
     with _opened(Path(predictions)) as folder:
-        paired = pair_files(Path(references), folder, settings.rename)
-        scoring = _scoring(paired.pairs, conventions, settings)
-        rows = _rows(scoring, paired.pairs, progress or SilentProgress())
+        file_pairs = pair_files(Path(references), folder, settings.rename)
+        _refuse_without_spacing(file_pairs.pairs, conventions, settings)
+        scoring = _Scoring(file_pairs.pairs, conventions, settings)
+        rows = scoring.rows(progress or SilentProgress())
         rows = [row.renamed(str(folder), str(predictions)) for row in rows]
-        notes = [note.replace(str(folder), str(predictions)) for note in paired.notes]
+        notes = [note.replace(str(folder), str(predictions)) for note in file_pairs.notes]
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
-    _refuse_contradictions(rows, scoring.labels, scoring.conventions)
+    scoring.refuse_contradictions(rows)
     aggregates = {
         name: aggregate(mean_statistic, spec, rows, settings.seed) for name, spec in scoring.specs.items()
     }
@@ -159,161 +118,162 @@ def _opened(path: Path) -> Iterator[Path]:
             yield folder
 
 
-@dataclass(frozen=True, slots=True)
-class _Scoring:
-    """Settings with the labels and columns that they come to for some pairs."""
-
-    settings: FolderSettings
-    conventions: Sequence[Convention]
-    labels: Sequence[int]
-    specs: Mapping[str, MetricSpec]
-
-    def row(self, pair: Pair) -> CaseRow:
-        """A pair's scores, or why there are none; the pair is its own group."""
-        if pair.prediction is None and pair.failure is None:
-            reason = f"no prediction of that name{pair.hint}"
-            scores = dict.fromkeys(self.specs, Score.missing(reason))
-            return CaseRow(pair.name, pair.name, "missing", scores, {}, reason)
-        scored = guarded(pair.name, lambda: self._scores(pair)) if pair.failure is None else pair.failure
-        if isinstance(scored, Failure):
-            scores = dict.fromkeys(self.specs, Score.failed(scored.reason))
-            return CaseRow(pair.name, pair.name, "failed", scores, {REFUSAL: scored.code}, scored.reason)
-        return CaseRow(pair.name, pair.name, "ok", scored.scores, scored.evidence)
-
-    def _scores(self, pair: Pair) -> CaseScores:
-        settings, needed = self.settings, self.conventions
-        reference, prediction = _read_pair(pair, settings.resample_to_reference)
-        spacing = settings.spacing if settings.spacing is not None else reference.spacing
-        if spacing is None:
-            needed = [convention for convention in needed if not convention.needs_spacing]
-        maps = LabelMaps(reference.array, prediction.array)
-        by_label = evaluate_maps(maps, needed, self.labels, spacing, empty=settings.empty)
-        unknown = Score.undefined(f"{pair.reference.name} states no voxel size; give --spacing")
-        scores = {
-            f"{label}/{one.id}": by_label[str(label)].get(one.id, unknown)
-            for label in self.labels
-            for one in self.conventions
-        }
-        suspicious = flags(reference.array, prediction.array, maps.histogram)
-        return CaseScores(scores, {**suspicious, **self._strangers(prediction, maps.histogram)})
-
-    def _strangers(self, prediction: Volume, histogram: JointHistogram) -> dict[str, str]:
-        """Labels of the prediction that no reference has; all are scored where labels were given."""
-        if self.settings.labels is not None or {0, *self.labels}.issuperset(histogram.labels.tolist()):
-            return {}
-        strange = counted(prediction.array, {0, *self.labels})
-        return {STRANGE: f"label {strange} is in no reference"} if strange else {}
-
-
-def _scoring(pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings) -> _Scoring:
-    needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
-    if needs_spacing and all(suffix_of(pair.reference) not in VOLUME_SUFFIXES for pair in pairs):
-        needing = next(convention.id for convention in conventions if convention.needs_spacing)
-        raise _no_spacing(pairs[0].reference, needing)
-    labels = _labels_of(pairs, settings.workers) if settings.labels is None else settings.labels
-    return _scoring_of(labels, conventions, settings)
-
-
-def _scoring_of(
-    labels: Sequence[int], conventions: Sequence[Convention], settings: FolderSettings
-) -> _Scoring:
-    specs = _columns(labels, conventions, "px" if settings.spacing == "pixel" else "mm")
-    return _Scoring(settings, conventions, labels, specs)
-
-
-@dataclass(frozen=True, slots=True)
-class _ScoringOrder:
-    """How pairs are scored in any process.
-
-    Attributes:
-        metrics: ids of the definitions.
-        labels: to score.
-        settings: without the function of groups, which stays with whoever gives the order.
-        plugins: Python files to load first, which may define metrics.
-    """
-
-    metrics: Sequence[str]
-    labels: Sequence[int]
-    settings: FolderSettings
-    plugins: Sequence[Path]
-
-
-def _score_pairs(order: _ScoringOrder, pairs: Sequence[Pair]) -> list[CaseRow]:
-    """Rows of pairs, in any process."""
-    for path in order.plugins:
-        load_plugin(path)
-    scoring = _scoring_of(order.labels, [metric(name) for name in order.metrics], order.settings)
-    return [scoring.row(pair) for pair in pairs]
-
-
-def _scored(scoring: _Scoring, pairs: Sequence[Pair]) -> Iterator[CaseRow]:
-    """Rows as they come: in this thread, by threads, or by the workers of an executor."""
-    order = _ScoringOrder(
-        [convention.id for convention in scoring.conventions],
-        scoring.labels,
-        replace(scoring.settings, group_of=None, workers=1),
-        loaded_plugins(),
-    )
-    for done in _in_batches(partial(_score_pairs, order), pairs, scoring.settings.workers):
-        if isinstance(done.result, Lost):
-            failure = Failure("worker.died", done.result.reason)
-            yield scoring.row(replace(done.order[0], failure=failure))
-        else:
-            yield from done.result
-
-
-def _in_batches(
-    call: Callable[[Sequence[Pair]], R], pairs: Sequence[Pair], workers: int | Executor
-) -> Iterator[Done[Sequence[Pair], R]]:
-    """Results of batches of pairs by workers; the pairs of a batch whose worker dies go again one by one."""
-    size = max(1, min(MOST_TOGETHER, len(pairs) // BATCHES))
-    due = [pairs[start : start + size] for start in range(0, len(pairs), size)]
-    if workers == 1:
-        yield from in_turn(call, due)
-        return
-    with ThreadPoolExecutor(workers) if isinstance(workers, int) else contextlib.nullcontext(workers) as own:
-        while due:
-            again: list[Sequence[Pair]] = []
-            for done in spread(call, due, own):
-                if isinstance(done.result, Lost) and len(done.order) > 1:
-                    again += [[pair] for pair in done.order]
-                else:
-                    yield done
-            due = again
-
-
-def _rows(scoring: _Scoring, pairs: Sequence[Pair], progress: Progress) -> list[CaseRow]:
-    rows: dict[str, CaseRow] = {}
-    progress.start("scoring", len(pairs))
-    for row in _scored(scoring, pairs):
-        rows[row.case] = row
-        if row.reason:
-            progress.say(f"{row.case}: {row.reason}")
-        progress.advance(1, row.case)
-    progress.finish()
-    group_of = scoring.settings.group_of
-    in_order = [rows[pair.name] for pair in pairs]
-    return [replace(row, group=group_of(row.case)) for row in in_order] if group_of else in_order
-
-
-def _refuse_contradictions(
-    rows: Sequence[CaseRow], labels: Sequence[int], conventions: Sequence[Convention]
+def _refuse_without_spacing(
+    pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings
 ) -> None:
-    for row in rows:
-        check_structures(
-            row.case,
-            {str(label): {c.id: row.scores[f"{label}/{c.id}"] for c in conventions} for label in labels},
+    needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
+    if needs_spacing and all(suffix_of(Path(pair.reference)) not in VOLUME_SUFFIXES for pair in pairs):
+        needing = next(convention.id for convention in conventions if convention.needs_spacing)
+        raise MedbenchError(
+            "metric.spacing",
+            f"{pairs[0].reference}: has no pixel size, and {needing} needs one.",
+            "Add --spacing pixel for pixels, or --spacing 0.5,0.5 for mm along each array axis.",
         )
 
 
-def _read_pair(pair: Pair, resample: bool) -> tuple[Volume, Volume]:
-    assert pair.prediction is not None
-    reference = read_labels(pair.reference)
-    if resample:
-        return reference, resample_labels(pair.prediction, pair.reference)
-    prediction = read_labels(pair.prediction, root=pair.root, expected=handed_in(reference.shape))
-    check_geometry(reference, prediction, pair.name, advice=GEOMETRY_ADVICE)
-    return reference, prediction
+class _Scoring:
+    """Scores of pairs: each pair by the labels of its own reference, then by those of the others.
+
+    Args:
+        pairs: to score.
+        conventions: definitions to compute.
+        settings: with labels, or none for those of all references.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings
+    ) -> None:
+        self.pairs, self.conventions, self.settings = pairs, conventions, settings
+        self.labels: Sequence[int] = ()
+        self.specs: Mapping[str, MetricSpec] = {}
+        self._names: Sequence[str] = ()
+        self._nothing: dict[Any, Mapping[str, Packed]] = {}
+        self._results: dict[str, PairScores] = {}
+
+    def rows(self, progress: Progress) -> list[CaseRow]:
+        """Rows in the order of the pairs.
+
+        Raises:
+            MedbenchError: ``data.no_labels``.
+        """
+        progress.start("scoring", len(self.pairs))
+        labels, rows = self.settings.labels, dict[str, CaseRow]()
+        self._score_labels(labels or ())
+        for pair, result in self._scored(
+            self.pairs if labels is None else [pair._replace(labels=labels) for pair in self.pairs]
+        ):
+            self._results[pair.name] = result
+            if labels is None and not {*self.labels}.issuperset(result.labels):
+                self._score_labels(sorted({*self.labels, *result.labels}))
+                rows.clear()
+            row = rows[pair.name] = self._row(pair, result)
+            if row.reason:
+                progress.say(f"{pair.name}: {row.reason}")
+            progress.advance(1, pair.name)
+        progress.finish()
+        if not self.labels:
+            raise MedbenchError(
+                "data.no_labels", "No reference holds a label other than 0.", "Check --references."
+            )
+        for name in self._add_others():
+            rows.pop(name, None)
+        return [rows.get(pair.name) or self._row(pair, self._results[pair.name]) for pair in self.pairs]
+
+    def _score_labels(self, labels: Sequence[int]) -> None:
+        """Take labels for those of all rows."""
+        self.labels = labels
+        length = "px" if self.settings.spacing == "pixel" else "mm"
+        self.specs = _columns(labels, self.conventions, length)
+        self._names = [f"{label}/{one.id}" for label in labels for one in self.conventions]
+
+    def _scored(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, PairScores]]:
+        """Scores as they come: in this thread, by threads, or by the workers of an executor."""
+        order = PairOrder(
+            [convention.id for convention in self.conventions],
+            replace(self.settings, group_of=None, workers=1, labels=None),
+            loaded_plugins(),
+        )
+        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers):
+            if isinstance(batch.result, Lost):
+                yield batch.order[0], PairScores((), Failure("worker.died", batch.result.reason))
+            else:
+                yield from zip(batch.order, batch.result, strict=True)
+
+    def _add_others(self) -> Sequence[str]:
+        """Score labels that a prediction has and its own reference lacks, but another reference has.
+
+        Returns:
+            Names of the pairs whose scores are now complete.
+        """
+        again = [
+            pair._replace(labels=labels)
+            for pair in self.pairs
+            if (labels := [label for label in self.labels if label in self._results[pair.name].others])
+        ]
+        for pair, more in self._scored(again):
+            own = self._results[pair.name]
+            self._results[pair.name] = own._replace(
+                failure=more.failure, scores={**own.scores, **more.scores}, sound=own.sound and more.sound
+            )
+        return [pair.name for pair in again]
+
+    def _row(self, pair: Pair, result: PairScores) -> CaseRow:
+        """A pair's scores, or why there are none; the pair is its own group unless groups are given."""
+        group_of = self.settings.group_of
+        group = pair.name if group_of is None else group_of(pair.name)
+        reason = _reason(pair, result)
+        if result.failure is not None:
+            scores = dict.fromkeys(self.specs, Score.failed(reason))
+            return CaseRow(pair.name, group, "failed", scores, {REFUSAL: result.failure.code}, reason)
+        if reason:
+            return CaseRow(
+                pair.name, group, "missing", dict.fromkeys(self.specs, Score.missing(reason)), {}, reason
+            )
+        evidence: dict[str, Any] = {FLAGS: result.suspicions} if result.suspicions else {}
+        strange: dict[float, int] = {
+            label: count for label, count in result.others.items() if label not in result.scores
+        }
+        if strange:
+            text = listed_values(strange, prod(result.shape))
+            evidence[STRANGE] = f"label {text} is in no reference"
+        by_label = [result.scores.get(label) or self._of_nothing(pair, result) for label in self.labels]
+        values = (value for of_label in by_label for value in of_label)
+        scores = {name: unpacked_score(value) for name, value in zip(self._names, values, strict=True)}
+        return CaseRow(pair.name, group, "ok", scores, evidence)
+
+    def refuse_contradictions(self, rows: Sequence[CaseRow]) -> None:
+        """Refuse scores of a pair that contradict one another; those that workers found sound are.
+
+        Raises:
+            MedbenchError: ``record.invariant``.
+        """
+        for row in rows:
+            result = self._results[row.case]
+            if row.status != "ok" or (result.sound and len(result.scores) >= len(self.labels)):
+                continue
+            by_label = {
+                str(label): {one.id: row.scores[f"{label}/{one.id}"] for one in self.conventions}
+                for label in self.labels
+            }
+            check_structures(row.case, by_label)
+
+    def _of_nothing(self, pair: Pair, result: PairScores) -> Sequence[Packed]:
+        """Scores of a label that neither label map of a pair has."""
+        size = (result.shape, result.spacing if result.spacing is None else tuple(result.spacing))
+        if size not in self._nothing:
+            self._nothing[size] = scores_of_nothing(
+                result.shape, result.spacing, self.conventions, self.settings.empty
+            )
+        scores = self._nothing[size]
+        unknown = unknown_size(pair.reference)
+        return [scores.get(one.id, unknown) for one in self.conventions]
+
+
+def _reason(pair: Pair, result: PairScores) -> str:
+    """Why a pair has no scores; empty where it has."""
+    if result.failure is not None:
+        return result.failure.reason
+    return f"no prediction of that name{pair.hint}" if pair.prediction is None else ""
 
 
 def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: str) -> dict[str, MetricSpec]:
@@ -330,34 +290,3 @@ def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: s
         for label in labels
         for c in conventions
     }
-
-
-def _no_spacing(path: Path, metric_id: str) -> MedbenchError:
-    return MedbenchError(
-        "metric.spacing",
-        f"{path}: has no pixel size, and {metric_id} needs one.",
-        "Add --spacing pixel for pixels, or --spacing 0.5,0.5 for mm along each array axis.",
-    )
-
-
-def _labels_in(pairs: Sequence[Pair]) -> set[int]:
-    """Labels of the readable references, in any process."""
-    volumes = [guarded(pair.name, partial(read_labels, pair.reference)) for pair in pairs]
-    return {
-        label
-        for volume in volumes
-        if isinstance(volume, Volume)
-        for label in label_values(volume.array).tolist()
-    }
-
-
-def _labels_of(pairs: Sequence[Pair], workers: int | Executor) -> list[int]:
-    """Every label but 0 in the readable references."""
-    labels: set[int] = set()
-    for done in _in_batches(_labels_in, pairs, workers):
-        labels |= set() if isinstance(done.result, Lost) else done.result
-    if not labels - {0}:
-        raise MedbenchError(
-            "data.no_labels", "No reference holds a label other than 0.", "Check --references."
-        )
-    return sorted(labels - {0})

@@ -78,20 +78,22 @@ def located(challenge: Challenge, case: Case, folder: Path, rename: Rename = Non
     return guarded(case.id, lambda: challenge.locate(case, folder, rename))
 
 
-def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
+def unused_notes(folder: Path, predictions: Sequence[Path]) -> list[str]:
     """Notes on files in a folder of predictions that belong to no case; none where all files are used."""
-    case_files = {os.fspath(path) for path in used}
-    unused, hidden = [], 0
+    case_files = {os.fspath(path) for path in predictions}
+    strangers, hidden = [], 0
     for home_folder, folders, names in os.walk(folder):
         visible = [name for name in folders if not is_metadata(name)]
         hidden += len(folders) - len(visible) + sum(map(is_metadata, names))
         folders[:] = sorted(visible)
         paths = (os.path.join(home_folder, name) for name in sorted(names) if not is_metadata(name))
-        unused += [os.path.relpath(path, folder) for path in paths if path not in case_files]
+        strangers += [os.path.relpath(path, folder) for path in paths if path not in case_files]
     notes = []
-    if unused:
-        more = ", …" if len(unused) > MOST_NAMED else ""
-        notes.append(f"no case names {len(unused)} of the files: {', '.join(unused[:MOST_NAMED])}{more}")
+    if strangers:
+        more = ", …" if len(strangers) > MOST_NAMED else ""
+        notes.append(
+            f"no case names {len(strangers)} of the files: {', '.join(strangers[:MOST_NAMED])}{more}"
+        )
     if hidden:
         notes.append(f"{hidden} hidden files and folders of file systems and archives were passed over")
     return notes

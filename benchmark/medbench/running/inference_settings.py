@@ -90,7 +90,7 @@ class Inference:
             MedbenchError: ``device.missing``, ``precision.device`` or ``precision.emulated``.
         """
         device = present_device(self.device)
-        check_precision(device.partition(":")[0], self.precision, forced=self.force_precision)
+        check_precision(device.partition(":")[0], self.precision, force=self.force_precision)
         return dataclasses.replace(self, device=device)
 
 

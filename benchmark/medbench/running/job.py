@@ -22,7 +22,7 @@ from medbench.records.schema import ModelRecord
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Request, RunPlan
-from medbench.running.retraining import how_trained
+from medbench.running.retraining import how_trained, took
 from medbench.running.setup import Setup
 from medbench.running.weights import choose_weights, refuse_leak
 
@@ -79,7 +79,10 @@ class Job:
             weights=weights.kind,
             weights_sha256=weights.sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all({**weights.facts, **how_trained(network, weights.facts)}) or None,
+            training=places.hide_all(
+                {**weights.facts, **how_trained(network, weights.facts), **took(weights.cpu_minutes)}
+            )
+            or None,
         )
 
     @property
@@ -188,7 +191,7 @@ class FoldedJob:
     def model_record(self, places: Places) -> ModelRecord:
         """The record's facts of the networks: those in common, and each one's split, seed and weights."""
         facts = self.setup.weights.facts
-        shared = {
+        common = {
             name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")
         }
         each = [
@@ -202,6 +205,9 @@ class FoldedJob:
             for part, setups in self.setups.items()
             for setup in setups
         ]
+        folds = {"split": self.split} if self.challenge.release.parts(self.split) else {}
+        minutes = [own for setup in self._all for own in setup.weights.cpu_minutes]
+        how = how_trained(self.network, {**common, **folds})
         return ModelRecord(
             name=self.network.name,
             title=printable(self.network.entry.title),
@@ -210,9 +216,7 @@ class FoldedJob:
             weights=self.setup.weights.kind,
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all({**shared, **how_trained(self.network, shared), "networks": each})
-            if facts
-            else None,
+            training=places.hide_all({**common, **how, **took(minutes), "networks": each}) if facts else None,
         )
 
 

@@ -49,10 +49,10 @@ def journalled(
     progress.start("predicting", len(cases))
     progress.advance(len(rows))
     if to_do:
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         with open(folder / JOURNAL, "a", encoding="utf-8", newline="\n") as stream:
-            for done in work(to_do):
-                row = shared_row(done, places)
+            for own in work(to_do):
+                row = shared_row(own, places)
                 rows[row.case] = row
                 stream.write(sealed_line(row.as_json()) + "\n")
                 stream.flush()
@@ -61,7 +61,7 @@ def journalled(
                 if row.reason:
                     progress.say(f"{row.case}: {row.reason}")
                 progress.advance(1, row.case)
-        timing.wall_s = time.perf_counter() - started
+        timing.wall_s = time.perf_counter() - begin_s
         timing.cases = len(to_do)
         write_journal(folder, [rows[case.id] for case in cases])
     progress.finish()
@@ -76,7 +76,10 @@ def shared_row(row: CaseRow, places: Places | None) -> CaseRow:
     def clean(words: str) -> str:
         return printable(places.hide(words), LONGEST_REASON)
 
-    scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
+    scores = {
+        name: replace(score, reason=clean(score.reason)) if score.reason else score
+        for name, score in row.scores.items()
+    }
     return replace(
         row,
         reason=clean(row.reason),

@@ -8,19 +8,19 @@ from medbench.challenges.base import Challenge
 
 
 def differing_classes(
-    learnt: Mapping[str, Sequence[str]], challenge: Challenge
+    classes: Mapping[str, Sequence[str]], challenge: Challenge
 ) -> tuple[list[str], list[str]] | None:
     """The classes of the first task that were learnt otherwise, and the challenge's; ``None`` if all agree.
 
     Case and punctuation do not count, and neither does what a label map calls its background.
 
     Args:
-        learnt: task -> names of the classes in the order of the outputs.
+        classes: task -> names of the classes in the order of the outputs.
         challenge: the challenge.
     """
     for task, names in challenge.card.demands.items():
         first = 1 if task == "label_map" else 0
-        own, other = list(names)[first:], list(learnt.get(task, ()))[first:]
+        own, other = list(names)[first:], list(classes.get(task, ()))[first:]
         if list(map(_plain, own)) != list(map(_plain, other)):
             return other, own
     return None

@@ -142,14 +142,14 @@ def score_predictions(
     progress.start("scoring", len(cases))
     with contextlib.ExitStack() as stack:
         if workers == 1:
-            done = in_turn(partial(score_here, challenge), orders)
+            results = in_turn(partial(score_here, challenge), orders)
         elif isinstance(workers, int):
             pool: Executor = stack.enter_context(ThreadPoolExecutor(workers))
-            done = spread(partial(score_here, challenge), orders, pool)
+            results = spread(partial(score_here, challenge), orders, pool)
         else:
             code = code_sha256()
-            done = spread(score_order, [replace(order, code=code) for order in orders], workers)
-        for order, result in ((item.order, item.result) for item in done):
+            results = spread(score_order, [replace(order, code=code) for order in orders], workers)
+        for order, result in ((item.order, item.result) for item in results):
             if isinstance(result, Lost):
                 row = failed_row(challenge, order.case, Failure("worker.died", result.reason))
             else:
@@ -323,8 +323,8 @@ def failed_row(
         return _row(case, status, CaseScores(), failure)
     scores = guarded(case.id, lambda: challenge.scorer.score_failed(case, status, failure.reason))
     if isinstance(scores, Failure):
-        undefined = Score.undefined(scores.reason)
-        scores = CaseScores({spec.name: undefined for spec in challenge.metrics if not spec.pooled})
+        no_score = Score.undefined(scores.reason)
+        scores = CaseScores({spec.name: no_score for spec in challenge.metrics if not spec.pooled})
     return _row(case, status, scores, failure)
 
 

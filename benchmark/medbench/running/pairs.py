@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, overload
 
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure
+from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.listing import is_metadata, list_folder, only_folder
 from medbench.io.gate.refusal import Refusal
 from medbench.io.gate.source import without_links
@@ -31,12 +34,11 @@ NO_REFERENCES = (
 )
 """Types that lie beside label maps and are none."""
 MOST_NAMED = 5
-_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
+_KNOWN = frozenset(SUFFIXES)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A reference and its prediction.
+class Pair(NamedTuple):
+    """A reference and its prediction; paths are text, which is made and travels in a fraction of the time.
 
     Attributes:
         name: relative path of the reference without its suffix; with it where two references share it.
@@ -45,22 +47,34 @@ class Pair:
         failure: why the pair cannot be read at all.
         hint: what a missing prediction may be, for the reason.
         root: folder that the prediction may not leave.
+        labels: labels to score; those of the reference but 0 if ``None``.
     """
 
     name: str
-    reference: Path
-    prediction: Path | None
+    reference: str
+    prediction: str | None
     failure: Failure | None = None
     hint: str = ""
-    root: Path | None = None
+    root: str | None = None
+    labels: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Pairs in the order of their references, and notes on what is no pair's."""
+    """Pairs in the order of their names.
+
+    Attributes:
+        pairs: each made when it is first asked for.
+        tell: tells what is no pair's.
+    """
 
     pairs: Sequence[Pair]
-    notes: Sequence[str] = ()
+    tell: Callable[[], Iterable[str]] = tuple
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Notes on what is no pair's."""
+        return list(self.tell())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +83,33 @@ class _Tree:
 
     Attributes:
         root: the folder that was given.
-        files: relative path -> file of a type that is read here.
-        refused: relative path -> why something else is not read.
+        start: text that the paths of its files start with.
+        stems: relative path of a file of a type that is read here -> the path without its suffix.
+        alike: such a path without suffix, in lower case -> the first file that has it.
+        refusals: relative path -> why something else is not read.
         n_hidden: metadata that was passed over.
     """
 
     root: Path
-    files: Mapping[str, Path]
-    refused: Mapping[str, Refusal]
+    start: str
+    stems: Mapping[str, str]
+    alike: Mapping[str, str]
+    refusals: Mapping[str, Refusal]
     n_hidden: int
+
+    @classmethod
+    def of(
+        cls, root: Path, stems: Mapping[str, str], refusals: Mapping[str, Refusal], n_hidden: int
+    ) -> _Tree:
+        """The files of a folder, sorted."""
+        stems = dict(sorted(stems.items()))
+        alike = {stem.lower(): name for name, stem in reversed(stems.items())}
+        start = os.path.join(root, "") if root != Path() else ""
+        return cls(root, start, stems, alike, refusals, n_hidden)
+
+    def place(self, name: str) -> str:
+        """The file of a relative path."""
+        return f"{self.start}{name}"
 
 
 def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | None = None) -> Paired:
@@ -97,97 +129,130 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
                 "data.missing", f"{folder}: there is no such file or folder.", "Check the path."
             )
     if not references.is_dir() and not predictions.is_dir():
-        return Paired([Pair(references.name, references, predictions)])
+        return Paired([Pair(references.name, str(references), str(predictions))])
     ours, theirs = _tree(references), _tree(predictions)
-    pairs = _pairs(ours, theirs, rename)
+    pairs = _Pairing(ours, theirs, rename)
     inner = only_folder(predictions) if predictions.is_dir() else None
     if inner is not None and not any(pair.prediction for pair in pairs):
-        theirs = _tree(inner)
-        pairs = _pairs(ours, theirs, rename)
+        pairs = _Pairing(ours, _tree(inner), rename)
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
             f"{predictions}: holds no prediction for any of the {len(pairs)} references in {references}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
-    return Paired(sorted(pairs, key=lambda pair: pair.name), list(_notes(ours, theirs, pairs)))
+    return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))
 
 
-def _pairs(ours: _Tree, theirs: _Tree, rename: tuple[str, str] | None) -> list[Pair]:
-    stems = Counter(_stem(name) for name in ours.files)
-    by_stem: dict[str, list[str]] = {}
-    for name in theirs.files:
-        by_stem.setdefault(_stem(name), []).append(name)
-    pairs = []
-    for name, path in ours.files.items():
-        shown = name if stems[_stem(name)] > 1 else _stem(name)
-        pairs.append(_pair((name, shown, path), theirs, by_stem, rename))
-    return pairs + [
-        Pair(name, ours.root / name, None, _failure(ours.root / name, refusal))
-        for name, refusal in ours.refused.items()
-        if not name.lower().endswith(NO_REFERENCES)
-    ]
+class _Pairing(Sequence[Pair]):
+    """Pairs of two folders, each made when it is first asked for, so that the first ones need not wait.
+
+    Args:
+        ours: references.
+        theirs: predictions.
+        rename: as in :func:`pair_files`.
+    """
+
+    def __init__(self, ours: _Tree, theirs: _Tree, rename: tuple[str, str] | None) -> None:
+        self.ours, self.theirs, self.rename = ours, theirs, rename
+        stems = Counter(ours.stems.values())
+        titles = [(name if stems[stem] > 1 else stem, name) for name, stem in ours.stems.items()]
+        titles += [(name, name) for name in ours.refusals if not name.lower().endswith(NO_REFERENCES)]
+        self._names = sorted(titles)
+        self._by_stem: dict[str, list[str]] = {}
+        for name, stem in theirs.stems.items():
+            self._by_stem.setdefault(stem, []).append(name)
+        self._made: dict[int, Pair] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return map(self._at, range(len(self)))
+
+    @overload
+    def __getitem__(self, place: int) -> Pair: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Pair]: ...
+    def __getitem__(self, place: int | slice) -> Pair | Sequence[Pair]:
+        if isinstance(place, slice):
+            return [self._at(one) for one in range(*place.indices(len(self)))]
+        return self._at(range(len(self))[place])
+
+    def _at(self, place: int) -> Pair:
+        if place not in self._made:
+            self._made[place] = self._pair(*self._names[place])
+        return self._made[place]
+
+    def _pair(self, title: str, name: str) -> Pair:
+        reference = self.ours.place(name)
+        if name in self.ours.refusals:
+            return Pair(title, reference, None, _failure(reference, self.ours.refusals[name]))
+        own = name, self.ours.stems[name], title
+        return _pair(own, reference, self.theirs, self._by_stem, self.rename)
 
 
-def _failure(path: Path, refusal: Refusal) -> Failure:
+def _failure(path: str, refusal: Refusal) -> Failure:
     return Failure(refusal.code, f"{path}: {refusal.facts}.", refusal.hint)
 
 
 def _tree(root: Path) -> _Tree:
     if root.is_file():
-        return _Tree(root.parent, {root.name: root}, {}, 0)
-    files: dict[str, Path] = {}
-    refused: dict[str, Refusal] = {}
+        return _Tree.of(root.parent, {root.name: _stem(root.name)}, {}, 0)
+    stems: dict[str, str] = {}
+    refusals: dict[str, Refusal] = {}
     n_hidden = 0
     for home, folders, _ in os.walk(root):
         here = Path(home)
         folders[:] = sorted(name for name in folders if not is_metadata(name))
         listing = list_folder(here, SUFFIXES, open_only=False)
-        below = here.relative_to(root)
-        files |= {(below / entry.name).as_posix(): entry.path for entry in listing.entries}
-        refused |= {(below / one.path).as_posix(): one for one in listing.unknown if one.path not in folders}
+        below = f"{here.relative_to(root).as_posix()}/" if here != root else ""
+        stems |= {below + entry.name: below + entry.stem for entry in listing.entries}
+        refusals |= {below + one.path: one for one in listing.unknown if one.path not in folders}
         n_hidden += listing.n_hidden
-    return _Tree(root, dict(sorted(files.items())), refused, n_hidden)
+    return _Tree.of(root, stems, refusals, n_hidden)
 
 
 def _pair(
-    ours: tuple[str, str, Path],
+    ours: tuple[str, str, str],
+    reference: str,
     theirs: _Tree,
     by_stem: Mapping[str, Sequence[str]],
     rename: tuple[str, str] | None,
 ) -> Pair:
-    """Pair one reference, given as relative path, name of the pair, and path."""
-    name, shown, reference = ours
-    stem = _stem(name)
+    """Pair one reference, given as relative path, with and without suffix, and name of the pair."""
+    name, stem, title = ours
     target = stem.replace(*rename) if rename else stem
     exact = target + name[len(stem) :]
-    if exact in theirs.refused:
-        return Pair(shown, reference, None, _failure(theirs.root / exact, theirs.refused[exact]))
-    fitting = [exact] if exact in theirs.files else by_stem.get(target, ())
+    if exact in theirs.refusals:
+        return Pair(title, reference, None, _failure(theirs.place(exact), theirs.refusals[exact]))
+    fitting = [exact] if exact in theirs.stems else by_stem.get(target, ())
     if len(fitting) > 1:
-        message = f"{theirs.root / fitting[0]}: could be the case {target}, and so could {fitting[1]}."
-        return Pair(shown, reference, None, Failure("file.ambiguous", message, "Keep one."))
+        message = f"{theirs.place(fitting[0])}: could be the case {target}, and so could {fitting[1]}."
+        return Pair(title, reference, None, Failure("file.ambiguous", message, "Keep one."))
     if fitting:
-        return _found(shown, reference, theirs, fitting[0])
-    alike = next((other for other in theirs.files if _stem(other).lower() == target.lower()), None)
-    return Pair(shown, reference, None, hint=f"; {alike} differs by case only" if alike else "")
+        return _found(title, reference, theirs, fitting[0])
+    alike = theirs.alike.get(target.lower())
+    return Pair(title, reference, None, hint=f"; {alike} differs by case only" if alike else "")
 
 
-def _found(shown: str, reference: Path, theirs: _Tree, name: str) -> Pair:
-    try:
-        path = without_links(theirs.files[name], theirs.root)
-    except MedbenchError as error:
-        return Pair(shown, reference, None, Failure(error.code, error.message, error.hint))
-    return Pair(shown, reference, path, root=theirs.root)
+def _found(title: str, reference: str, theirs: _Tree, name: str) -> Pair:
+    path = theirs.place(name)
+    if "/" in name or os.path.islink(path):
+        try:
+            path = str(without_links(Path(path), theirs.root))
+        except MedbenchError as error:
+            return Pair(title, reference, None, Failure(error.code, error.message, error.hint))
+    return Pair(title, reference, path, root=str(theirs.root))
 
 
 def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
-    used = {pair.prediction for pair in pairs}
-    unused = [name for name, path in theirs.files.items() if path not in used]
-    unused += theirs.refused
-    strangers = [name for name in ours.refused if name.lower().endswith(NO_REFERENCES)]
+    predictions = {pair.prediction for pair in pairs}
+    surplus = [name for name in theirs.stems if theirs.place(name) not in predictions]
+    surplus += theirs.refusals
+    strangers = [name for name in ours.refusals if name.lower().endswith(NO_REFERENCES)]
     for names, what in (
-        (unused, f"of the files in {theirs.root} are no reference's"),
+        (surplus, f"of the files in {theirs.root} are no reference's"),
         (strangers, f"of the files in {ours.root} are no references"),
     ):
         if names:
@@ -199,6 +264,5 @@ def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _stem(name: str) -> str:
-    lower = name.lower()
-    suffix = next((suffix for suffix in _LONGEST_FIRST if lower.endswith(suffix)), "")
-    return name[: len(name) - len(suffix)]
+    suffix = suffix_of(name)
+    return name.removesuffix(name[-len(suffix) :]) if suffix in _KNOWN else name

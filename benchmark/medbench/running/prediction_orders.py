@@ -75,7 +75,7 @@ class PredictionOrder:
     Attributes:
         request: of the run, with absolute paths.
         cases: ids of cases that share batches; one where cases share none.
-        unfinished: those of them that have no row yet.
+        due: those of them that have no row yet.
         folder: of the run.
         weights_sha256: of the weights that the worker must find.
         code: hash of the package's sources that the worker must have.
@@ -84,7 +84,7 @@ class PredictionOrder:
 
     request: Request
     cases: tuple[str, ...]
-    unfinished: tuple[str, ...]
+    due: tuple[str, ...]
     folder: Path
     weights_sha256: str | None
     code: str
@@ -118,12 +118,12 @@ def predict_cases(
 
     def elsewhere(to_do: Sequence[Case]) -> Iterator[CaseRow]:
         with workers.executor(job.request.inference.device) as executor:
-            for done in spread(predict_order, _orders(job, to_do, folder, workers), executor):
-                if isinstance(done.result, Lost):
-                    died = Failure("worker.died", done.result.reason)
-                    yield from (failed_row(job.challenge, by_id[id], died) for id in done.order.unfinished)
+            for batch in spread(predict_order, _orders(job, to_do, folder, workers), executor):
+                if isinstance(batch.result, Lost):
+                    failure = Failure("worker.died", batch.result.reason)
+                    yield from (failed_row(job.challenge, by_id[id], failure) for id in batch.order.due)
                     continue
-                rows, samples = done.result
+                rows, samples = batch.result
                 timing.add_samples(samples)
                 yield from rows
 
@@ -153,7 +153,7 @@ def predict_order(order: PredictionOrder) -> tuple[list[CaseRow], Samples]:
     rows = done_rows(
         job.challenge,
         [by_id[id] for id in order.cases],
-        [by_id[id] for id in order.unfinished],
+        [by_id[id] for id in order.due],
         predictor,
         job.read,
         (order.folder, timing, True),
@@ -175,9 +175,9 @@ class _Kept:
 
 
 @lru_cache(maxsize=1)
-def _resolved(kept: _Kept, folder: Path) -> tuple[Job | FoldedJob, Any]:
+def _resolved(entry: _Kept, folder: Path) -> tuple[Job | FoldedJob, Any]:
     """The job of a request with its predictor, made once a worker."""
-    job = resolve(kept.request, SilentProgress())
+    job = resolve(entry.request, SilentProgress())
     return job, job.predictor(folder / UNFINISHED)
 
 
@@ -198,10 +198,10 @@ def _orders(
     )
     size = batch_of(job)
     rows_due = {case.id for case in to_do}
-    chunked = in_chunks(job.cases, to_do, size)
+    in_chunk_order = in_chunks(job.cases, to_do, size)
     orders = []
-    for start in range(0, len(chunked), size):
-        ids = tuple(case.id for case in chunked[start : start + size])
+    for start in range(0, len(in_chunk_order), size):
+        ids = tuple(case.id for case in in_chunk_order[start : start + size])
         due = tuple(id for id in ids if id in rows_due)
         orders.append(PredictionOrder(request, ids, due, folder.resolve(), job.weights_sha256, code_sha256()))
     return orders

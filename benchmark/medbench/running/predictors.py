@@ -156,7 +156,7 @@ def load_predictor(
     request = Request(model=model, challenge=BARE, **fields)
     path = request.weights_file
     read = Weights() if path is None else read_weights(path)
-    challenge, known = _challenge(request, read, classes, tuple(modalities), folder or Path())
+    challenge, is_known = _challenge(request, read, classes, tuple(modalities), folder or Path())
     network = plan_network(
         model, challenge, {**read.facts.get("options", {}), **request.options}, request.inference.image_size
     )
@@ -171,8 +171,12 @@ def load_predictor(
         raise MedbenchError(
             "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
         )
-    declared = getattr(getattr(challenge.release, "declaration", None), "values", None) if known else None
-    return ArrayPredictor(Setup.of(RunPlan(request, challenge, network), read), known, values or declared)
+    declaration_values = (
+        getattr(getattr(challenge.release, "declaration", None), "values", None) if is_known else None
+    )
+    return ArrayPredictor(
+        Setup.of(RunPlan(request, challenge, network), read), is_known, values or declaration_values
+    )
 
 
 def _challenge(
@@ -190,8 +194,8 @@ def _challenge(
         except MedbenchError:
             pass
     task, names = _classes(request, facts, classes)
-    shown = modalities or (("image",) if model_entry(request.model).spatial_dims == 3 else ())
-    return bare_challenge(folder, names, task=task, modalities=shown), False
+    channels = modalities or (("image",) if model_entry(request.model).spatial_dims == 3 else ())
+    return bare_challenge(folder, names, task=task, modalities=channels), False
 
 
 def _classes(
@@ -199,11 +203,11 @@ def _classes(
 ) -> tuple[str, list[str]]:
     """Task and names of the classes: as given, as the weights learnt, or as an export says."""
     entry = model_entry(request.model)
-    offered = next(iter(entry.offers))
+    own_task = next(iter(entry.offers))
     if classes is not None:
         if isinstance(classes, int):
-            return offered, ["background", *(f"class_{index}" for index in range(1, classes))]
-        return offered, list(classes)
+            return own_task, ["background", *(f"class_{index}" for index in range(1, classes))]
+        return own_task, list(classes)
     if facts.get("classes"):
         task, names = next(iter(facts["classes"].items()))
         return task, list(names)
@@ -213,9 +217,9 @@ def _classes(
 
         model = local_model(request.model)
         assert model is not None
-        exported = read_facts(model.path)
-        if exported.classes:
-            return exported.task, list(exported.classes)
+        export = read_facts(model.path)
+        if export.classes:
+            return export.task, list(export.classes)
     raise MedbenchError(
         "predict.classes",
         f"{request.model}: nothing says which classes it has.",
@@ -223,7 +227,7 @@ def _classes(
     )
 
 
-def _refused(what: str, expected: str) -> MedbenchError:
+def _refused(what: str, form: str) -> MedbenchError:
     return MedbenchError(
-        "predict.array", f"The array is {what}, expected {expected}.", "Bring the array into that form."
+        "predict.array", f"The array is {what}, expected {form}.", "Bring the array into that form."
     )

@@ -116,6 +116,7 @@ def pretrain(
             raise MedbenchError("weights.missing", f"{path}: there is no such file.", "Check its path.")
     name = request.recipe or ("default" if request.data else "quick")
     recipe = load_pretraining_recipe(name, request.recipe_changes)
+    _check_length(request, recipe)
     data = resolve_data(load_challenge(DATA_SET), request.data, progress)
     pairs = _read(data, progress)
     facts = _facts(request, recipe, data, pairs, hardware)
@@ -148,7 +149,7 @@ def pretrain(
         learner,
         recipe,
         folder,
-        {**facts, "model": request.network, "options": options, "refused": pairs.refused},
+        {**facts, "model": request.network, "options": options, "refused": pairs.reasons},
         hardware=hardware,
         progress=progress,
     )
@@ -184,9 +185,25 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
     from medbench.challenges.mimic_cxr.pairs import split_pairs
 
     pairs = split_pairs(data.root)
-    if pairs.refused:
-        progress.say(f"{len(pairs.refused)} pairs are left out; the first: {pairs.refused[0]}")
+    if pairs.reasons:
+        progress.say(f"{len(pairs.reasons)} pairs are left out; the first: {pairs.reasons[0]}")
     return pairs
+
+
+def _check_length(request: PretrainRequest, recipe: PretrainingRecipe) -> None:
+    """Refuse reports that may be longer than the network's places for tokens.
+
+    Raises:
+        MedbenchError: ``recipe.setting``.
+    """
+    own = model_entry(request.network).options["max_tokens"].default
+    most = int({"max_tokens": own, **recipe.network, **request.options}["max_tokens"])
+    if recipe.max_tokens > most:
+        raise MedbenchError(
+            "recipe.setting",
+            f"max_tokens={recipe.max_tokens}: the network takes reports of at most {most} tokens.",
+            f"Set both: --set max_tokens={recipe.max_tokens}, or shorter reports by --recipe-set max_tokens.",
+        )
 
 
 def _facts(
@@ -226,5 +243,5 @@ def _build(request: PretrainRequest, options: Mapping[str, Any]) -> PretrainingN
         load_text_weights(network.text_encoder, request.text_weights)
     if request.image_weights is not None:
         load_image_weights(network.image_encoder, request.image_weights)
-    pretrained: PretrainingNetwork = network
-    return pretrained
+    pretraining_network: PretrainingNetwork = network
+    return pretraining_network

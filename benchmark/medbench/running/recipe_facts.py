@@ -46,7 +46,7 @@ def outline(
     document = recipe_document(network.recipe_family, recipe.name)
     name, reason = recipe_choice(challenge, network)
     own = challenge_settings(challenge, network, recipe.name)
-    unused = () if network.framework is not None else UNUSED.get(network.learns, ())
+    idle = () if network.framework is not None else UNUSED.get(network.learns, ())
 
     def source(setting: str) -> str:
         if setting in changes:
@@ -60,7 +60,7 @@ def outline(
     settings = {
         setting: {"value": value, "source": source(setting)}
         for setting, value in recipe.as_json().items()
-        if setting not in ("name", "description", *unused)
+        if setting not in ("name", "description", *idle)
     }
     for setting, value in _implied(network, recipe).items():
         settings.setdefault(setting, {"value": value, "source": document.source})
@@ -82,12 +82,12 @@ def outline(
 def _implied(network: NetworkPlan, recipe: Any) -> Mapping[str, str]:
     """Steps of a training that its recipe has no settings for."""
     if network.framework is not None:
-        named = (
+        names = (
             *_NNUNET,
             *(name for name in ("learning_rate", "weight_decay") if name not in recipe.as_json()),
         )
         other = getattr(recipe, "trainer", DEFAULT_TRAINER) != DEFAULT_TRAINER
-        return dict.fromkeys(named, f"as {recipe.trainer} has it") if other else _NNUNET
+        return dict.fromkeys(names, f"as {recipe.trainer} has it") if other else _NNUNET
     return _SEQUENCES if network.form == "sequence" else {}
 
 

@@ -41,7 +41,7 @@ def add_references(subject: Subject, request: CaseRequest, progress: Progress) -
         )
         if key in there:
             continue
-        started = now()
+        start_time = now()
         folder = request.runs_root / challenge.name / "references" / key[:16]
         progress.say(f"Reference row of the tables: {name}.")
         for case in subject.cases:
@@ -63,10 +63,10 @@ def add_references(subject: Subject, request: CaseRequest, progress: Progress) -
             device="cpu",
             command=command_line(arguments),
             citations=[challenge.card.citation],
-            started=started,
+            started=start_time,
         )
-        finished = Finished(make_record(subject, rows, timing, provenance), rows, folder)
-        store(finished, challenge, subject.cases, folder / "predictions", request.boards_root)
+        result = Finished(make_record(subject, rows, timing, provenance), rows, folder)
+        store(result, challenge, subject.cases, folder / "predictions", request.boards_root)
 
 
 def build_references(request: CaseRequest, progress: Progress) -> None:

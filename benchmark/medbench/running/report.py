@@ -54,51 +54,49 @@ def report(
             ``report.other_data`` when these are not the data of the run.
     """
     boards = Path(leaderboards) if leaderboards else leaderboards_folder()
-    finished = find_run(run, Path(runs) if runs else runs_folder(), boards)
-    check_measures(finished)
-    record, of_row = finished.record, finished.folder.parent.name == EVIDENCE
+    result = find_run(run, Path(runs) if runs else runs_folder(), boards)
+    check_measures(result)
+    record, of_row = result.record, result.folder.parent.name == EVIDENCE
     challenge = load_challenge(record.challenge.name)
-    folder = Path(predictions) if predictions else finished.folder / "predictions"
+    folder = Path(predictions) if predictions else result.folder / "predictions"
     cases: list[Case] = []
     if predictions or not of_row:
-        cases = cases_of(finished, challenge, Path(data) if data else None, progress or SilentProgress())
+        cases = cases_of(result, challenge, Path(data) if data else None, progress or SilentProgress())
         if not folder.is_dir():
             folder = find_data_place(record.key, "predictions") or folder
         if not folder.is_dir():
             raise MedbenchError(
                 "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
             )
-    default = Path(f"report-{record.key[:8]}.html") if of_row else finished.folder / REPORT
+    default = Path(f"report-{record.key[:8]}.html") if of_row else result.folder / REPORT
     page = Path(output) if output else default
-    rows = list(finished.rows.values())
-    verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
-    notes = ReportNotes(finished.sealed, verdicts, bibtex_of(record))
+    rows = list(result.rows.values())
+    verdicts = against_constant(result, challenge, Path(runs) if runs else runs_folder())
+    notes = ReportNotes(result.sealed, verdicts, bibtex_of(record))
     write_report(page, challenge, cases, rows, record, folder, notes)
     return page
 
 
-def cases_of(finished: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
+def cases_of(run: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
     """The cases of a run, from the very files that it was on.
 
     Raises:
         MedbenchError: ``data.missing`` or ``report.other_data``.
     """
-    record = finished.record
+    record = run.record
     place = data or find_data_place(record.key)
     if record.data == "real" and place is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
             "data.missing",
-            f"{finished.folder}: the run was on real data.",
+            f"{run.folder}: the run was on real data.",
             "Give the folder of the data with --data.",
         )
     source = resolve_data(challenge, place, progress)
-    cases = [
-        case for case in challenge.cases(source.root, record.challenge.split) if case.id in finished.rows
-    ]
+    cases = [case for case in challenge.cases(source.root, record.challenge.split) if case.id in run.rows]
     if manifest_sha256(source.root, cases) != record.challenge.manifest_sha256:
         raise MedbenchError(
             "report.other_data",
-            f"{source.root}: holds other files than those that {finished.folder} was on.",
+            f"{source.root}: holds other files than those that {run.folder} was on.",
             "Give the folder of that run with --data.",
         )
     return cases

@@ -111,15 +111,15 @@ class CaseRequest:
             challenge.release.check_split(self.split)
         return challenge
 
-    def program(self, shared: bool = False) -> list[str]:
+    def program(self, for_record: bool = False) -> list[str]:
         """The command without its verb."""
-        names = [f"{{plugins}}/{path.name}" if shared else str(path) for path in self.plugins]
+        names = [f"{{plugins}}/{path.name}" if for_record else str(path) for path in self.plugins]
         return ["medbench", *(word for name in names for word in ("--plugin", name))]
 
-    def case_arguments(self, shared: bool = False) -> list[str]:
+    def case_arguments(self, for_record: bool = False) -> list[str]:
         """Command-line options that select these cases."""
         arguments = ["--split", self.split] if self.split else []
-        arguments += ["--data", "{data}" if shared else str(self.data)] if self.data is not None else []
+        arguments += ["--data", "{data}" if for_record else str(self.data)] if self.data is not None else []
         arguments += ["--cases", self.cases] if self.cases != "*" else []
         return arguments + (["--seed", str(self.seed)] if self.seed else [])
 
@@ -156,27 +156,27 @@ class Request(CaseRequest):
         """File or folder of weights; ``None`` for ``auto`` and ``none``."""
         return None if self.weights in (AUTO, NONE) else Path(self.weights)
 
-    def command(self, shared: bool = False) -> str:
+    def command(self, for_record: bool = False) -> str:
         """The command that repeats the run, with everything that decides its result.
 
         Args:
-            shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
+            for_record: write ``{data}``, ``{weights}`` … instead of paths of this machine.
         """
-        model = self.places().hide(self.model) if shared else self.model
-        arguments = [*self.program(shared), "run", "-m", model, "-c", self.challenge]
+        model = self.places().hide(self.model) if for_record else self.model
+        arguments = [*self.program(for_record), "run", "-m", model, "-c", self.challenge]
         arguments += ["--device", self.inference.device] if self.inference.device != AUTO else []
-        arguments += self.case_arguments(shared)
-        as_place = shared and self.weights_file is not None
+        arguments += self.case_arguments(for_record)
+        as_place = for_record and self.weights_file is not None
         arguments += ["--weights", "{weights}" if as_place else self.weights]
         arguments += ["--recipe", self.recipe] if self.recipe else []
-        options = self.places().hide_all(self.options) if shared else self.options
+        options = self.places().hide_all(self.options) if for_record else self.options
         for name, value in options.items():
             arguments += ["--set", f"{name}={json.dumps(value)}"]
         arguments += ["--repeats", str(self.repeats)] if self.repeats != 1 else []
         arguments += self.inference.arguments()
         if self.weights == AUTO and self.runs is not None:
-            arguments += ["--runs", "{runs}" if shared else str(self.runs)]
-        return command_line(arguments) if shared else shlex.join(arguments)
+            arguments += ["--runs", "{runs}" if for_record else str(self.runs)]
+        return command_line(arguments) if for_record else shlex.join(arguments)
 
     def places(self, data: Path | None = None) -> Places:
         """The paths of the request by their names, among them those that the model's options give.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medbench.challenges import load_challenge
@@ -12,7 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.places import command_line
 from medbench.running.networks import NetworkPlan, recipe_for
 
-CHANGES, COMMAND = "changes", "command"
+CHANGES, COMMAND, CPU_MINUTES = "changes", "command", "cpu_minutes"
 _NAMES = ("name", "description")
 
 
@@ -29,13 +29,18 @@ def how_trained(network: NetworkPlan, facts: Mapping[str, Any]) -> dict[str, Any
     return {CHANGES: changes, COMMAND: train_command(facts, changes)}
 
 
+def took(cpu_minutes: Sequence[float]) -> dict[str, Any]:
+    """An entry for a record's ``training``: CPU minutes of each network's training, where they are known."""
+    return {CPU_MINUTES: list(cpu_minutes)} if cpu_minutes else {}
+
+
 def recipe_changes(challenge: Challenge, network: NetworkPlan, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a training's recipe that differ from those of its name today; all where that is gone."""
     try:
-        named = recipe_for(challenge, network, recipe["name"]).as_json()
+        settings = recipe_for(challenge, network, recipe["name"]).as_json()
     except MedbenchError:
-        named = {}
-    plain, own = json.loads(json.dumps([recipe, named]))
+        settings = {}
+    plain, own = json.loads(json.dumps([recipe, settings]))
     return {
         name: value
         for name, value in plain.items()

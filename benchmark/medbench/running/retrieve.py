@@ -30,12 +30,12 @@ class Retrieved:
     Attributes:
         rows: for each image its id, the rank of its own report from 1 on, and the ids of the closest pairs.
         hit_share: number of reports -> share of the images whose own is among as many of the most alike.
-        refused: why pairs are left out.
+        refusals: why pairs are left out.
     """
 
     rows: tuple[dict[str, Any], ...]
     hit_share: dict[int, float]
-    refused: tuple[str, ...]
+    refusals: tuple[str, ...]
 
 
 def retrieve(

@@ -58,12 +58,12 @@ def run_request(
         MedbenchError: as :func:`run`.
     """
     progress, own = progress or SilentProgress(), workers or Workers()
-    opened = open_run(request, progress)
+    begin = open_run(request, progress)
 
     def predict() -> tuple[list[CaseRow], Timing]:
-        return predict_cases(opened.job, opened.job.cases, opened.folder, own, progress)
+        return predict_cases(begin.job, begin.job.cases, begin.folder, own, progress)
 
-    return finish_run(opened.end(), predict, progress)
+    return finish_run(begin.end(), predict, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class OpenedRun:
             settings={**job.settings(), **plugin_settings()},
             seed=self.request.seed,
             device=job.request.inference.device,
-            command=job.request.command(shared=True),
+            command=job.request.command(for_record=True),
             citations=[job.network.entry.paper, challenge.card.citation],
             started=self.started,
         )
@@ -142,14 +142,14 @@ def open_run(request: Request, progress: Progress) -> OpenedRun:
     Raises:
         MedbenchError: as :func:`run`.
     """
-    started = now()
+    start_time = now()
     job = resolve(request, progress)
     subject = Subject(
         job.challenge, job.data, job.split, job.cases, manifest_sha256(job.data.root, job.cases)
     )
     key = run_key(job, subject.manifest_sha256)
     note_data_place(key, data=job.data.root)
-    return OpenedRun(request, job, subject, key, started)
+    return OpenedRun(request, job, subject, key, start_time)
 
 
 def finish_run(
@@ -162,23 +162,23 @@ def finish_run(
     """
     subject, request, folder = end.subject, end.request, end.folder
     rows, timing = predict()
-    kept = None if timing.cases else kept_run(folder, rows, end.command)
-    if kept is not None:
+    earlier = None if timing.cases else kept_run(folder, rows, end.command)
+    if earlier is not None:
         if end.whole:
-            add_row(kept, kept.record, request.boards_root)
+            add_row(earlier, earlier.record, request.boards_root)
             add_references(subject, request, progress)
-        return kept
+        return earlier
     subject.challenge.exchange.gather(subject.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
     provenance = end.provenance()
     record = make_record(subject, rows, timing, provenance)
-    finished = Finished(record, rows, folder, len(rows) - timing.cases, end.command)
+    result = Finished(record, rows, folder, len(rows) - timing.cases, end.command)
     board = request.boards_root if end.whole else None
-    finished = store(finished, subject.challenge, subject.cases, folder / "predictions", board)
+    result = store(result, subject.challenge, subject.cases, folder / "predictions", board)
     if end.whole:
         add_references(subject, request, progress)
     keep_phases(folder, timing, provenance.device)
-    return finished
+    return result
 
 
 def run_key(job: Job | FoldedJob, manifest: str) -> str:

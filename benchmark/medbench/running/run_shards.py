@@ -47,21 +47,21 @@ def predict_shard(request: Request, shard: Shard, workers: Workers, progress: Pr
     Raises:
         MedbenchError: as :func:`medbench.running.run.run`.
     """
-    opened = open_run(request, progress)
-    job, size = opened.job, batch_of(opened.job)
+    begin = open_run(request, progress)
+    job, size = begin.job, batch_of(begin.job)
     batches = [job.cases[start : start + size] for start in range(0, len(job.cases), size)]
     cases = [case for batch in shard.part(batches) for case in batch]
-    folder = request.runs_root / job.challenge.name / SHARDS / opened.key[:KEY_LENGTH]
+    folder = request.runs_root / job.challenge.name / SHARDS / begin.key[:KEY_LENGTH]
     rows, timing = predict_cases(job, cases, folder / shard.name, workers, progress)
     if timing.cases or not (folder / shard.file_name).is_file():
-        own = {"whole": opened.key, "shard": shard.number, "shards": shard.of, "run": _facts(opened, timing)}
+        own = {"whole": begin.key, "shard": shard.number, "shards": shard.of, "run": _facts(begin, timing)}
         write_json(folder / shard.file_name, own)
     return ShardScores(folder, rows)
 
 
-def _facts(opened: OpenedRun, timing: Timing) -> dict[str, Any]:
+def _facts(begin: OpenedRun, timing: Timing) -> dict[str, Any]:
     """Contents of the merged run's record besides its rows, without paths of this machine."""
-    provenance, subject = opened.provenance(), opened.subject
+    provenance, subject = begin.provenance(), begin.subject
     machine = environment(provenance.device, subject.challenge)
     own = {
         **{entry.name: getattr(provenance, entry.name) for entry in dataclasses.fields(provenance)},
@@ -71,10 +71,10 @@ def _facts(opened: OpenedRun, timing: Timing) -> dict[str, Any]:
     return {
         "challenge": subject.challenge.name,
         "split": subject.split,
-        "cases": opened.request.cases,
+        "cases": begin.request.cases,
         "manifest_sha256": subject.manifest_sha256,
-        "folder": opened.folder.parent.name,
-        "on_board": opened.whole,
+        "folder": begin.folder.parent.name,
+        "on_board": begin.whole,
         "provenance": own,
         "time_s": dict(timing.samples),
         "wall_s": timing.wall_s,
@@ -124,9 +124,9 @@ def merge_run(folders: Sequence[Path], places: Mapping[str, Path | None], progre
             raise MedbenchError(
                 "shard.other_files", f"{names[0]}: is not in both shards and data.", "Do all shards again."
             )
-        ordered = [rows[case.id] for case in subject.cases]
-        write_journal(folder, ordered)
-        return ordered, _timing([shard["run"] for _, shard in shards], len(ordered))
+        in_order = [rows[case.id] for case in subject.cases]
+        write_journal(folder, in_order)
+        return in_order, _timing([shard["run"] for _, shard in shards], len(in_order))
 
     provenance = _provenance(facts["provenance"])
     end = RunEnd(request, subject, folder, facts["on_board"], provenance.command, lambda: provenance)
@@ -189,18 +189,18 @@ def _take(source: Path, name: str, digest: str, target: Path) -> None:
         MedbenchError: ``shard.damaged``.
     """
     path = source / name
-    damaged = MedbenchError(
+    damage = MedbenchError(
         "shard.damaged", f"{path}: is not the file that its shard wrote.", "Do its shard again."
     )
     try:
         with opened(path, source, "prediction") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-                raise damaged
+                raise damage
             stream.seek(0)
             with atomic_path(target / name) as temporary, temporary.open("wb") as copy:
                 shutil.copyfileobj(stream, copy)
     except Reject as reject:
-        raise damaged from reject
+        raise damage from reject
 
 
 def _timing(shards: Sequence[Mapping[str, Any]], cases: int) -> Timing:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from medbench.core.files import read_json, sha256_file, write_json
 from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE
 from medbench.core.progress import Progress
+from medbench.core.unfinished import unfinished_folder
 
 MARKER = "medbench-sample.json"
 HASHES = PACKAGE / "challenges" / "sample_hashes.json"
@@ -71,7 +71,7 @@ def sample_folder(
     mark: dict[str, Any] = {"challenge": challenge.release.data_set, "sample_version": version}
     mark |= {"options": settings} if settings else {}
     mark["note"] = "synthetic, drawn by medbench"
-    if _marks(folder) == mark and not _fault(folder, expected=True):
+    if _marks(folder) == mark and not _fault(folder, must_list=True):
         return folder
     if target is not None and folder.exists() and any(folder.iterdir()):
         raise MedbenchError(
@@ -83,9 +83,7 @@ def sample_folder(
 
 
 def _draw(challenge: Challenge, folder: Path, settings: Mapping[str, int], mark: Mapping[str, Any]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
-    try:
+    with unfinished_folder(folder.parent) as temporary:
         challenge.release.draw_sample(temporary, settings)
         write_json(temporary / MARKER, {**mark, "files": file_hashes(temporary)})
         temporary.chmod(0o755)
@@ -96,8 +94,6 @@ def _draw(challenge: Challenge, folder: Path, settings: Mapping[str, int], mark:
         except OSError:
             if not (folder / MARKER).exists():
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -117,7 +113,7 @@ def image_hashes(challenge: Challenge, folder: Path) -> list[str]:
 
 @functools.cache
 def _known_images() -> frozenset[tuple[int, str]]:
-    entries = [entry for listed in read_json(HASHES).values() for entry in listed] if HASHES.exists() else []
+    entries = [entry for group in read_json(HASHES).values() for entry in group] if HASHES.exists() else []
     return frozenset((int(size), digest) for size, _, digest in (entry.partition(":") for entry in entries))
 
 
@@ -132,25 +128,25 @@ def _marks(folder: Path) -> dict[str, Any] | None:
     return {name: value for name, value in mark.items() if name != "files"}
 
 
-def _fault(folder: Path, expected: bool = False) -> str:
+def _fault(folder: Path, must_list: bool = False) -> str:
     """The first file that is not as the marker lists it; empty where all are.
 
-    Markers from before files were listed are taken as they are, unless ``expected``.
+    Markers from before files were listed are taken as they are, unless ``must_list``.
     """
     try:
         mark = read_json(folder / MARKER)
-        listed = mark.get("files")
-        if listed is None:
-            return f"{MARKER} lists no files" if expected else ""
-        hashes = {str(name): str(digest) for name, digest in listed.items()}
+        files = mark.get("files")
+        if files is None:
+            return f"{MARKER} lists no files" if must_list else ""
+        hashes = {str(name): str(digest) for name, digest in files.items()}
     except (OSError, ValueError, AttributeError):
         return f"{MARKER} cannot be read"
     present = file_hashes(folder)
     absent = next((name for name in hashes if name not in present), None)
     if absent is not None:
         return f"{absent} is missing"
-    changed = next((name for name, digest in hashes.items() if present[name] != digest), None)
-    return f"{changed} was changed" if changed is not None else ""
+    edited_name = next((name for name, digest in hashes.items() if present[name] != digest), None)
+    return f"{edited_name} was changed" if edited_name is not None else ""
 
 
 def _sized_files(folder: Path) -> Iterator[tuple[Path, int]]:

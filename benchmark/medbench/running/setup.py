@@ -108,15 +108,15 @@ class Setup:
         names = self.inference.modalities
         visible = case if names is None else with_modalities(case, names)
         exchange, form = self.challenge.exchange, self.network.form
-        shown = exchange.inputs_with_reference if self.network.entry.sees_reference else exchange.inputs
-        if form not in shown:
+        readers = exchange.inputs_with_reference if self.network.entry.sees_reference else exchange.inputs
+        if form not in readers:
             raise MedbenchError(
                 "model.needs_reference",
                 f"{self.network.name} is shown the reference of what it predicts, and "
                 f"{self.challenge.title} shows none.",
                 "Take a form of the model that needs none.",
             )
-        sample: AnySample = shown[form].read(visible)
+        sample: AnySample = readers[form].read(visible)
         return sample
 
     @property

@@ -89,9 +89,9 @@ def shard_rows(path: Path) -> list[CaseRow]:
         MedbenchError: ``shard.damaged`` for a file that is gone, edited or cut off.
     """
     lines = read_lines(path)
-    broken = next((line for line in lines if line.state != "sealed"), None)
-    if broken is not None or not path.is_file():
-        where = f", line {broken.number}" if broken else ""
+    bad_line = next((line for line in lines if line.state != "sealed"), None)
+    if bad_line is not None or not path.is_file():
+        where = f", line {bad_line.number}" if bad_line else ""
         raise MedbenchError("shard.damaged", f"{path}{where}: was edited or cut off.", "Do its shard again.")
     return [CaseRow.from_json(line.row) for line in lines]
 

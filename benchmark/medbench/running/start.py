@@ -73,7 +73,7 @@ class Start:
 
 
 def read_start(
-    name: str | Path, challenge: Challenge, network: NetworkPlan, runs: Path, frozen: Sequence[str] = ()
+    name: str | Path, challenge: Challenge, network: NetworkPlan, runs: Path, parts: Sequence[str] = ()
 ) -> Start:
     """The start that ``--init`` names: a file, the folder of a training or of a run, or a run's key.
 
@@ -82,7 +82,7 @@ def read_start(
         challenge: what is learnt.
         network: what learns.
         runs: folder of run directories.
-        frozen: parts of the network that keep the weights.
+        parts: parts of the network that keep the weights.
 
     Raises:
         MedbenchError: ``init.missing`` for what is neither; ``weights.unsafe`` and others of
@@ -94,7 +94,7 @@ def read_start(
         checkpoint = network.framework.read_start(path, cache_folder() / "imported")
     else:
         checkpoint = _image_encoder_of(load_checkpoint(path))
-    return Start(path, checkpoint, tuple(frozen), _means_other_classes(checkpoint.facts, challenge))
+    return Start(path, checkpoint, tuple(parts), _means_other_classes(checkpoint.facts, challenge))
 
 
 def _image_encoder_of(checkpoint: Checkpoint) -> Checkpoint:
@@ -111,9 +111,9 @@ def split_start(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]
     >>> split_start({"encoder": "resnet18", "encoder_weights": "encoder.pth"})
     ({'encoder': 'resnet18'}, 'encoder.pth')
     """
-    kept = {name: value for name, value in options.items() if name not in START_OPTIONS}
+    own = {name: value for name, value in options.items() if name not in START_OPTIONS}
     files = [str(options[name]) for name in START_OPTIONS if options.get(name) is not None]
-    return kept, files[0] if files else None
+    return own, files[0] if files else None
 
 
 def _weights_of(path: Path, runs: Path, *, is_framework: bool) -> Path:
@@ -157,8 +157,8 @@ def weights_of_run(run: Run, runs: Path) -> Path:
 
 def _means_other_classes(facts: Mapping[str, Any], challenge: Challenge) -> bool:
     """Whether a training says that it learnt other classes; files without facts say nothing."""
-    learnt = facts.get("classes") or {}
-    return bool(learnt) and differing_classes(learnt, challenge) is not None
+    classes = facts.get("classes") or {}
+    return bool(classes) and differing_classes(classes, challenge) is not None
 
 
 def _outputs_of(network: NetworkPlan, fresh: nn.Module) -> set[str]:
@@ -178,12 +178,12 @@ def start_line(facts: Mapping[str, Any]) -> str:
     words += _listed(
         [f"{name}: {reason}" for name, reason in fit["refused"].items()], "of the file are refused"
     )
-    frozen = start["frozen"]
-    return words + (f"; frozen: {', '.join(frozen)}." if frozen else ".")
+    parts = start["frozen"]
+    return words + (f"; frozen: {', '.join(parts)}." if parts else ".")
 
 
 def _listed(names: Sequence[str], what: str) -> str:
     if not names:
         return ""
-    shown = ", ".join(printable(name) for name in names[:5])
-    return f"; {len(names)} {what} ({shown}{', …' if len(names) > 5 else ''})"
+    examples = ", ".join(printable(name) for name in names[:5])
+    return f"; {len(names)} {what} ({examples}{', …' if len(names) > 5 else ''})"

@@ -296,13 +296,13 @@ def _requested(
     """
     others = {name: value for name, value in keywords.items() if name not in ("init", "freeze", "options")}
     options, own = split_start(keywords.get("options") or {})
-    start, frozen = keywords.get("init"), tuple(keywords.get("freeze", ()))
+    start, parts = keywords.get("init"), tuple(keywords.get("freeze", ()))
     if own and start:
         raise MedbenchError(
             "init.twice", f"{start} and {own}: a training starts from one file.", "Leave one of the two out."
         )
     name = start or own
-    if frozen and not name:
+    if parts and not name:
         raise MedbenchError(
             "init.freeze", "Parts are frozen, but nothing is given to start from.", "Give --init too."
         )
@@ -310,8 +310,6 @@ def _requested(
     return (
         request,
         lambda subject, network: (
-            read_start(name, training_challenge(subject), network, request.runs_root, frozen)
-            if name
-            else None
+            read_start(name, training_challenge(subject), network, request.runs_root, parts) if name else None
         ),
     )

@@ -73,8 +73,8 @@ def _held_out(plan: TrainingPlan) -> Sequence[Case]:
     shares = {
         case.resampling_unit: hashed_share(f"{plan.recipe.seed}/{case.resampling_unit}") for case in cases
     }
-    ordered = sorted(shares, key=shares.__getitem__)
-    validation_units = set(ordered[: max(1, round(HELD_OUT * len(ordered)))])
+    by_share = sorted(shares, key=shares.__getitem__)
+    validation_units = set(by_share[: max(1, round(HELD_OUT * len(by_share)))])
     return [case for case in cases if case.resampling_unit in validation_units]
 
 
@@ -83,8 +83,8 @@ def judge_of(plan: TrainingPlan, cases: Sequence[Case], device: str) -> Callable
     from medbench.inference.build import PredictorSettings, build_predictor
 
     challenge, entry = plan.challenge, plan.network.entry
-    shown = challenge.exchange.inputs_with_reference if entry.sees_reference else challenge.exchange.inputs
-    samples: list[Any] = [shown["sequence"].read(case) for case in cases]
+    readers = challenge.exchange.inputs_with_reference if entry.sees_reference else challenge.exchange.inputs
+    samples: list[Any] = [readers["sequence"].read(case) for case in cases]
     column = challenge.metrics[0].name
     settings = PredictorSettings(form="sequence", tasks=tuple(plan.network.outputs), device=device)
 

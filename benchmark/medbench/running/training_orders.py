@@ -69,11 +69,11 @@ def train_elsewhere(order: ClusterTraining, scheduler: str, progress: Progress) 
     """
     with dask_cluster(scheduler) as executor:
         progress.say(f"A worker of {scheduler} trains; repeat the command to go on after a stop.")
-        (done,) = spread(train_order, [order], executor)
-    if isinstance(done.result, Lost):
+        (piece,) = spread(train_order, [order], executor)
+    if isinstance(piece.result, Lost):
         raise MedbenchError(
             "training.lost",
-            f"{order.model} on {order.challenge}: {done.result.reason}",
+            f"{order.model} on {order.challenge}: {piece.result.reason}",
             "Repeat the command.",
         )
-    return done.result
+    return piece.result

@@ -187,10 +187,10 @@ def _scored_again(
             elif sha256_file(file) != digest:
                 findings.append(Finding(file, f"case {row.case}", "is not the prediction that was scored"))
         scores = _scores(challenge, by_id[row.case], row, predictions)
-        stated = {name: score.as_json() for name, score in row.scores.items()}
+        record_scores = {name: score.as_json() for name, score in row.scores.items()}
         again = {name: score.as_json() for name, score in scores.scores.items()}
         own = {name: value for name, value in row.evidence.items() if name in scores.evidence}
-        for part, one, other in (("scores", stated, again), ("evidence", own, dict(scores.evidence))):
+        for part, one, other in (("scores", record_scores, again), ("evidence", own, dict(scores.evidence))):
             findings += [
                 Finding(path, f"{place}, {part}.{cell}", f"says {left} where the prediction gives {right}")
                 for cell, left, right in differing(one, other)
@@ -238,11 +238,11 @@ def _trained_again(evidence: Evidence, data: Data) -> list[Finding]:
 def _command(command: str, data: Path, runs: Path) -> str:
     """Run one of a row's commands, its placeholders filled, in folders apart; why it failed, or nothing."""
     weights = next(iter(sorted(runs.rglob("weights.pt"))), None)
-    named = {"{data}": str(data), "{runs}": str(runs), "{weights}": str(weights)}
-    words = [named.get(word, word) for word in shlex.split(command)[1:]]
+    places = {"{data}": str(data), "{runs}": str(runs), "{weights}": str(weights)}
+    words = [places.get(word, word) for word in shlex.split(command)[1:]]
     folders = {**os.environ, "MEDBENCH_RUNS": str(runs), "MEDBENCH_LEADERBOARDS": str(runs / "boards")}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "medbench", *words], capture_output=True, text=True, check=False, env=folders
     )
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return last if done.returncode not in (0, 1) else ""
+    last = (process.stderr.strip().splitlines() or ["no message"])[-1]
+    return last if process.returncode not in (0, 1) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,14 @@ class Weights:
     def facts(self) -> dict[str, Any]:
         """Facts that a MedBench training recorded in the file; empty for fresh weights and foreign files."""
         return {} if self.checkpoint is None else self.checkpoint.facts
+
+    @property
+    def cpu_minutes(self) -> list[float]:
+        """CPU minutes of the training that left the weights; empty where that is not on record."""
+        from medbench.training.fit import training_summary
+
+        summary = training_summary(self.path.parent) if self.path and self.kind == "trained" else None
+        return [round(summary["cpu_s"] / 60, 3)] if summary and "cpu_s" in summary else []
 
 
 def read_weights(
@@ -159,12 +168,12 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
         MedbenchError: ``weights.other_labels`` with both lists.
     """
     facts = weights.facts
-    learnt = facts.get("classes")
-    if learnt is None:
+    classes = facts.get("classes")
+    if classes is None:
         if facts.get("challenge") in (None, challenge.name):
             return
-        learnt = _demands_of(facts["challenge"])
-    differing = differing_classes(learnt, challenge)
+        classes = _demands_of(facts["challenge"])
+    differing = differing_classes(classes, challenge)
     if differing is not None:
         other, own = differing
         raise MedbenchError(
@@ -240,10 +249,11 @@ def no_weights(plan: RunPlan, data: Data, split: str) -> MedbenchError:
             "Give the same options, --weights FILE, or train with these.",
         )  # fmt: skip
     option = f" --split {split}" if split != challenge.release.training_split else ""
+    place = "" if data.root == challenge.release.folder else f" --data {shlex.quote(str(data.root))}"
     return MedbenchError(
         "weights.none",
         message,
-        f"Train first (medbench train -m {network.name} -c {challenge.name} --data {data.root}{option}"
+        f"Train first (medbench train -m {shlex.quote(network.name)} -c {challenge.name}{place}{option}"
         f"{settings}), give --weights FILE, or --weights none for fresh ones.",
     )
 

@@ -118,14 +118,14 @@ def pretrained_weights(model: str, weights: str, runs: str | Path | None = None)
             )
         return path
     folder = (Path(runs) if runs else runs_folder()) / "pretraining" / model
-    done = [
+    trainings = [
         (read_json(summary)["finished"], summary.with_name("weights.pt"))
         for summary in folder.glob("*/training.json")
     ]
-    if not done:
+    if not trainings:
         raise MedbenchError(
             "weights.none",
             f"{model} has not been pre-trained here.",
             f"Pre-train first (medbench pretrain -m {model} …), or give --weights RUN.",
         )
-    return max(done)[1]
+    return max(trainings)[1]

@@ -84,15 +84,15 @@ def aggregate(
         rows: cases of a run.
         seed: of the resampling of metrics without a range.
     """
-    used, counts = _used(metric, rows)
-    groups = sorted({row.group or row.case for row in used})
+    entrants, counts = _used(metric, rows)
+    groups = sorted({row.group or row.case for row in entrants})
     value, interval = None, Interval(None, None, "no case has a value")
-    if used:
-        statistic = statistic_of(metric, used)
-        value = _finite(statistic, len(used))
+    if entrants:
+        statistic = statistic_of(metric, entrants)
+        value = _finite(statistic, len(entrants))
         if value is not None:
             index = {group: position for position, group in enumerate(groups)}
-            owner = np.array([index[row.group or row.case] for row in used])
+            owner = np.array([index[row.group or row.case] for row in entrants])
             interval = group_interval(statistic, owner, value, metric.bounds, seed)
     return Aggregate(value, interval, len(groups), *counts)
 
@@ -103,21 +103,21 @@ def point_estimate(
     rows: Sequence[CaseRow],
 ) -> tuple[float | None, tuple[int, int, int, int]]:
     """Value and numbers of scored, failed, missing and undefined cases, as :func:`aggregate` has them."""
-    used, counts = _used(metric, rows)
-    return (_finite(statistic_of(metric, used), len(used)) if used else None), counts
+    entrants, counts = _used(metric, rows)
+    return (_finite(statistic_of(metric, entrants), len(entrants)) if entrants else None), counts
 
 
 def _used(metric: MetricSpec, rows: Sequence[CaseRow]) -> tuple[list[CaseRow], tuple[int, int, int, int]]:
     """Rows that enter a metric, and how many of those that it applies to have each status."""
     if metric.pooled:
-        used = [row for row in rows if row.evidence]
-        statuses: list[str] = [row.status for row in used]
+        entrants = [row for row in rows if row.evidence]
+        statuses: list[str] = [row.status for row in entrants]
     else:
         relevant = [row for row in rows if metric.name in row.scores]
         statuses = [row.scores[metric.name].status for row in relevant]
-        used = [row for row in relevant if row.scores[metric.name].value is not None]
+        entrants = [row for row in relevant if row.scores[metric.name].value is not None]
     count = statuses.count
-    return used, (count("ok"), count("failed"), count("missing"), count("undefined"))
+    return entrants, (count("ok"), count("failed"), count("missing"), count("undefined"))
 
 
 def _finite(statistic: Statistic, cases: int) -> float | None:

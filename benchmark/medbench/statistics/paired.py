@@ -86,8 +86,8 @@ def exchanges(n_groups: int, seed: int) -> Array:
     if n_groups <= EXACT_GROUPS:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=n_groups)))
     else:
-        drawn = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, n_groups)) * 2.0 - 1
-        signs = np.concatenate([np.ones((1, n_groups)), drawn])
+        random_signs = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, n_groups)) * 2.0 - 1
+        signs = np.concatenate([np.ones((1, n_groups)), random_signs])
     signs.flags.writeable = False
     return signs
 
@@ -213,9 +213,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     [0.03, None, 0.06, 0.06]
     """
     in_order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
+    p_holm: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for rank, (p, index) in enumerate(in_order):
         largest = max(largest, min(1.0, p * (len(in_order) - rank)))
-        corrected[index] = largest
-    return corrected
+        p_holm[index] = largest
+    return p_holm

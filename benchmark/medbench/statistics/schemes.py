@@ -120,9 +120,9 @@ def weighted_median(goodness: Array, weights: Array) -> Array:
     medians = []
     for own in goodness:
         order = np.argsort(own, kind="stable")
-        reached = np.cumsum(weights[:, order], axis=1)
-        lower = own[order][np.argmax(reached >= half, axis=1)]
-        upper = own[order][np.argmax(reached > half, axis=1)]
+        cumulative = np.cumsum(weights[:, order], axis=1)
+        lower = own[order][np.argmax(cumulative >= half, axis=1)]
+        upper = own[order][np.argmax(cumulative > half, axis=1)]
         medians.append(np.where(np.isneginf(lower), -np.inf, (lower + upper) / 2))
     return np.array(medians).T
 
@@ -236,8 +236,8 @@ def significance_map(column: Column) -> list[list[float | None]]:
         for first, own in enumerate(means)
         for second, other in enumerate(means)
     ]
-    corrected = holm(p_values)
-    return [corrected[start : start + len(means)] for start in range(0, len(corrected), len(means))]
+    p_holm = holm(p_values)
+    return [p_holm[start : start + len(means)] for start in range(0, len(p_holm), len(means))]
 
 
 def cumulative_rank_scores(columns: Sequence[Column], weights: Array) -> Array:
@@ -287,9 +287,9 @@ def ranks_of_ranks(goodness: Array, how: Literal["absolute", "mean", "median"]) 
             that lacks one of the metrics that count is not ranked; its rank is 0.
     """
     counting = goodness[..., :1] if how == "absolute" else goodness
-    listed = np.asarray(~np.isnan(counting).any(axis=-1))
-    ranks = competition_ranks(np.where(listed[..., None], counting, -np.inf).swapaxes(-1, -2)).swapaxes(
+    has_rank = np.asarray(~np.isnan(counting).any(axis=-1))
+    ranks = competition_ranks(np.where(has_rank[..., None], counting, -np.inf).swapaxes(-1, -2)).swapaxes(
         -1, -2
     )
     scores = np.median(ranks, axis=-1) if how == "median" else ranks.mean(axis=-1)
-    return np.where(listed, competition_ranks(np.where(listed, -scores, -np.inf)), 0)
+    return np.where(has_rank, competition_ranks(np.where(has_rank, -scores, -np.inf)), 0)

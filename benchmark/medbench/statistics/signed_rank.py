@@ -106,14 +106,14 @@ def signed_rank_p(differences: npt.ArrayLike, alternative: Alternative = "two-si
 
 def _exact_tails(sample: SignedRanks) -> tuple[float, float]:
     """P(sum ≤ observed) and P(sum ≥ observed) over all signs of the ranks; ranks are halves, so doubled."""
-    doubled = np.rint(2 * sample.ranks[sample.signs != 0]).astype(np.int64)
-    counts = np.zeros(int(doubled.sum()) + 1)
+    doubles = np.rint(2 * sample.ranks[sample.signs != 0]).astype(np.int64)
+    counts = np.zeros(int(doubles.sum()) + 1)
     counts[0] = 1.0
-    for rank in doubled:
+    for rank in doubles:
         counts[rank:] = counts[rank:] + counts[: len(counts) - rank]
-    observed = round(2 * sample.positive)
-    total = 2.0 ** len(doubled)
-    return float(counts[: observed + 1].sum() / total), float(counts[observed:].sum() / total)
+    double_sum = round(2 * sample.positive)
+    total = 2.0 ** len(doubles)
+    return float(counts[: double_sum + 1].sum() / total), float(counts[double_sum:].sum() / total)
 
 
 def _normal_tails(sample: SignedRanks) -> tuple[float, float]:

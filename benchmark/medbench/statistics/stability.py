@@ -41,7 +41,7 @@ def resampled_groups(n_groups: int, resamples: int, seed: int) -> Array:
     return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples).astype(np.float64)
 
 
-def kendall_tau(ranks: Ranks, resampled: Ranks) -> Array:
+def kendall_tau(ranks: Ranks, resamples: Ranks) -> Array:
     """Kendall's τ-b of one ranking ``(entries,)`` with many ``(n, entries)``.
 
     Rankings in which all entries are tied agree wholly with one another and not at all with others.
@@ -51,7 +51,7 @@ def kendall_tau(ranks: Ranks, resampled: Ranks) -> Array:
     """
     first, second = np.triu_indices(len(ranks), 1)
     own = np.sign(ranks[first] - ranks[second])
-    other = np.sign(resampled[:, first] - resampled[:, second])
+    other = np.sign(resamples[:, first] - resamples[:, second])
     size = np.sqrt(np.sum(own**2) * np.sum(other**2, axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         tau = other @ own / size
@@ -59,17 +59,17 @@ def kendall_tau(ranks: Ranks, resampled: Ranks) -> Array:
     return np.where(size > 0, tau, np.where(both_tied, 1.0, 0.0))
 
 
-def stability(ranks: Ranks, resampled: Ranks) -> Stability:
+def stability(ranks: Ranks, resamples: Ranks) -> Stability:
     """Rank frequencies, 95 % ranges and Kendall's τ.
 
     Args:
         ranks: ``(entries,)`` from 1, of all groups; 0 for entries that are not ranked.
-        resampled: ``(n, entries)``, of each resample.
+        resamples: ``(n, entries)``, of each resample.
     """
     places = np.arange(1, len(ranks) + 1)
-    frequencies = (resampled[..., None] == places).mean(axis=0)
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0, method="inverted_cdf").astype(np.int64)
-    tau_low, tau, tau_high = np.quantile(kendall_tau(ranks, resampled), [0.025, 0.5, 0.975])
+    frequencies = (resamples[..., None] == places).mean(axis=0)
+    low, high = np.quantile(resamples, [0.025, 0.975], axis=0, method="inverted_cdf").astype(np.int64)
+    tau_low, tau, tau_high = np.quantile(kendall_tau(ranks, resamples), [0.025, 0.5, 0.975])
     return Stability(
         tuple(tuple(map(float, row)) for row in frequencies),
         tuple(map(int, low)),
@@ -77,5 +77,5 @@ def stability(ranks: Ranks, resampled: Ranks) -> Stability:
         float(tau),
         float(tau_low),
         float(tau_high),
-        len(resampled),
+        len(resamples),
     )

@@ -22,7 +22,7 @@ class Spread:
         sd: standard deviation with ``cases − 1``; ``None`` for one case.
         median: 50 % quantile.
         quartiles: 25 % and 75 % quantiles, interpolated linearly.
-        worst: the worst value.
+        worst: the worst value; of a signed column the one farthest from 0.
         worst_case: id of the first case that has it.
     """
 
@@ -33,6 +33,12 @@ class Spread:
     quartiles: tuple[float, float]
     worst: float
     worst_case: str
+
+
+def _badness(metric: MetricSpec, value: float) -> float:
+    if metric.signed:
+        return abs(value)
+    return -value if metric.better == "higher" else value
 
 
 def spread(metric: MetricSpec, rows: Sequence[CaseRow]) -> Spread | None:
@@ -46,8 +52,7 @@ def spread(metric: MetricSpec, rows: Sequence[CaseRow]) -> Spread | None:
     if not values:
         return None
     numbers = np.array(list(values.values()), np.float64)
-    worst = min if metric.better == "higher" else max
-    case = worst(values, key=values.__getitem__)
+    case = max(values, key=lambda name: _badness(metric, values[name]))
     low, median, high = np.quantile(numbers, [0.25, 0.5, 0.75])
     return Spread(
         len(numbers),

@@ -115,8 +115,8 @@ def make_populations(
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.population, []).append(cell)
-    counted = by_entry(costs)
-    return tuple(_population(group, outcomes, folder, counted) for group in groups.values())
+    cost_of = by_entry(costs)
+    return tuple(_population(group, outcomes, folder, cost_of) for group in groups.values())
 
 
 def _population(
@@ -129,7 +129,7 @@ def _population(
     seeds = tuple(dict.fromkeys(cell.seed for cell in cells))
     by_seed: dict[Entry, dict[int, Run]] = {}
     incomplete: dict[Entry, list[str]] = {}
-    chosen: dict[Entry, dict[int, Mapping[str, Any]]] = {}
+    settings_of: dict[Entry, dict[int, Mapping[str, Any]]] = {}
     for cell in cells:
         outcome = outcomes.get(cell.id)
         if outcome is None or outcome.status != "ok":
@@ -142,7 +142,7 @@ def _population(
             continue
         by_seed.setdefault(cell.entry, {})[cell.seed] = run
         if outcome.validation:
-            chosen.setdefault(cell.entry, {})[cell.seed] = outcome.settings
+            settings_of.setdefault(cell.entry, {})[cell.seed] = outcome.settings
     complete = {entry: runs for entry, runs in by_seed.items() if entry not in incomplete}
     joint = {entry: joint_run(runs, seeds) for entry, runs in complete.items()}
     columns = tuple(spec for spec in challenge.metrics if spec.headline) or tuple(challenge.metrics)
@@ -152,7 +152,7 @@ def _population(
             _repetitions(columns, list(runs.values())),
             sum(run.record.counts.total - run.record.counts.ok for run in runs.values()),
             costs.get((challenge.name, cells[0].training_split, entry)),
-            settings=chosen.get(entry, {}),
+            settings=settings_of.get(entry, {}),
         )
         for entry, runs in complete.items()
     ]

@@ -38,32 +38,32 @@ class Table:
 def tables(population: Population) -> list[Table]:
     """Results, paired tests and incomplete entries of one population."""
     kind = " (synthetic sample: no result on real data)" if population.data == "sample" else ""
-    learnt = f", learnt from {population.training}" if population.training else ""
-    where = f"{population.challenge}, split {population.fold}{learnt}{kind}"
-    made = []
+    source = f", learnt from {population.training}" if population.training else ""
+    where = f"{population.challenge}, split {population.fold}{source}{kind}"
+    parts = []
     for protocol in dict.fromkeys(spec.protocol for spec in population.columns) if population.lines else ():
         columns = [spec for spec in population.columns if spec.protocol == protocol]
         caption = f"{where}, protocol {protocol}" if protocol else where
-        made.append(Table(caption, _headings(population, columns), tuple(_rows(population, columns))))
+        parts.append(Table(caption, _headings(population, columns), tuple(_rows(population, columns))))
     if population.differences:
-        made.append(Table(f"Paired tests, {where}", _PAIR_HEADINGS, tuple(_pair_rows(population))))
+        parts.append(Table(f"Paired tests, {where}", _PAIR_HEADINGS, tuple(_pair_rows(population))))
     if population.incomplete:
         rows = tuple(
             (entry_title(entry), "; ".join(reasons)) for entry, reasons in population.incomplete.items()
         )
-        made.append(Table(f"Not ranked, {where}", ("entry", "why"), rows))
-    return made
+        parts.append(Table(f"Not ranked, {where}", ("entry", "why"), rows))
+    return parts
 
 
 _PAIR_HEADINGS = ("first", "second", "metric", "second − first", "95 % interval", "p", "p (Holm)", "groups")
 
 
 def _headings(population: Population, columns: Sequence[MetricSpec]) -> tuple[str, ...]:
-    ranked = population.rankings is not None
+    has_ranks = population.rankings is not None
     names = [
         name
         for spec in columns
-        for name in ((heading(spec), f"rank, {spec.title}") if ranked else (heading(spec),))
+        for name in ((heading(spec), f"rank, {spec.title}") if has_ranks else (heading(spec),))
     ]
     return ("entry", *names, "lost cases", "params [M]", "GMACs")
 
@@ -102,9 +102,9 @@ def _repeated(figures: Repetitions | None, unit: str) -> str:
 
 def _rank(population: Population, column: str, place: int) -> str:
     assert population.rankings is not None
-    for ranked in population.rankings.columns:
-        if ranked.metric.name == column:
-            ranking = ranked.rankings[0]
+    for rankings in population.rankings.columns:
+        if rankings.metric.name == column:
+            ranking = rankings.rankings[0]
             stability = ranking.stability
             return f"{ranking.ranks[place]} [{stability.low[place]}–{stability.high[place]}]"
     return "–"
@@ -144,11 +144,11 @@ def write_board(folder: Path, board: StudyBoard) -> None:
 
 def _markdown(board: StudyBoard) -> str:
     seeds = ", ".join(map(str, board.seeds))
-    done = sum(outcome.status == "ok" for outcome in board.outcomes)
+    n_ok = sum(outcome.status == "ok" for outcome in board.outcomes)
     lines = [
         f"# {printable(board.title)}",
         "",
-        f"{done} of {board.cells} cells; {board.budget} a training; seeds {seeds}.",
+        f"{n_ok} of {board.cells} cells; {board.budget} a training; seeds {seeds}.",
         "",
     ]
     for population in board.populations:

@@ -98,8 +98,8 @@ def _attempt(order: Order, folder: Path) -> Outcome:
     cell = order.cell
     result = guarded(cell.id, lambda: _done(order, folder))
     if isinstance(result, Failure):
-        given = {"data": cell.folder, "weights": cell.weights, "init": cell.start}
-        places = Places.of({**given, "runs": folder})
+        paths = {"data": cell.folder, "weights": cell.weights, "init": cell.start}
+        places = Places.of({**paths, "runs": folder})
         reason = printable(places.hide(result.reason), _LONGEST_REASON)
         return Outcome(cell.id, cell.title, "failed", reason)
     return result
@@ -121,11 +121,11 @@ def _done(order: Order, folder: Path) -> Outcome:
         inference=Inference(device=order.device),
         cases=_first_case(cell) if order.quick else "*",
     )
-    finished = run_request(request, SilentProgress())
-    lost = finished.record.counts.total - finished.record.counts.ok
-    if lost == finished.record.counts.total:
-        raise MedbenchError("study.no_case", f"no case could be predicted: {finished.rows[0].reason}", _LOOK)
-    where = finished.folder.relative_to(folder).as_posix()
+    result = run_request(request, SilentProgress())
+    n_lost = result.record.counts.total - result.record.counts.ok
+    if n_lost == result.record.counts.total:
+        raise MedbenchError("study.no_case", f"no case could be predicted: {result.rows[0].reason}", _LOOK)
+    where = result.folder.relative_to(folder).as_posix()
     return Outcome(cell.id, cell.title, "ok", "", where, settings, validation)
 
 
@@ -139,14 +139,14 @@ def _weights(order: Order, runs: Path) -> tuple[str, dict[str, Any], tuple[float
     if not cell.recipe:
         return NONE, {}, ()
     candidates = cell.candidates[:1] if order.quick else cell.candidates
-    trained = [_train(order, runs, settings) for settings in candidates]
-    scores = tuple(score for _, score in trained)
-    if len(trained) == 1:
-        return str(trained[0][0]), dict(candidates[0]), ()
-    best = max(range(len(trained)), key=lambda place: _rankable(scores[place]))
+    trainings = [_train(order, runs, settings) for settings in candidates]
+    scores = tuple(score for _, score in trainings)
+    if len(trainings) == 1:
+        return str(trainings[0][0]), dict(candidates[0]), ()
+    best = max(range(len(trainings)), key=lambda place: _rankable(scores[place]))
     if scores[best] is None:
         raise MedbenchError("study.no_validation", "no training left a validation score to choose by", _LOOK)
-    return str(trained[best][0]), dict(candidates[best]), scores
+    return str(trainings[best][0]), dict(candidates[best]), scores
 
 
 def _rankable(score: float | None) -> float:
@@ -171,10 +171,10 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
         changes |= quick_changes(recipe_for(challenge, network, cell.recipe, changes))
     split = cell.training_split or challenge.release.training_split_of(cell.fold)
     began = [cell.start_sha256, *cell.frozen] if cell.start_sha256 else []
-    shared = sha256_json(
+    identity = sha256_json(
         [cell.challenge, split, cell.model, dict(cell.options), cell.recipe, changes, *began]
     )
-    lock = runs.parent / TRIES / f"training-{shared[:16]}.lock"
+    lock = runs.parent / TRIES / f"training-{identity[:16]}.lock"
     with filelock.FileLock(lock):
         path = train(
             cell.model,

@@ -64,14 +64,14 @@ class Cell:
 
     def facts(self) -> dict[str, Any]:
         """Everything that decides the cell's result, save the data's bytes and without paths of a machine."""
-        given = {
+        optional = {
             "start_sha256": self.start_sha256,
             "frozen": list(self.frozen),
             "training_split": self.training_split,
             "name": self.name,
         }
         return {
-            **{name: value for name, value in given.items() if value},
+            **{name: value for name, value in optional.items() if value},
             "challenge": self.challenge,
             "fold": self.fold,
             "model": self.model,
@@ -112,9 +112,9 @@ class Cell:
         settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
         settings = self.entry[1] if self.name or self.start_sha256 else settings
         model = f"{self.model} ({settings})" if settings else self.model
-        trained = f"{self.recipe}, seed {self.seed}" if self.recipe else "as it is"
-        learnt = f", from {self.training_split}" if self.training_split else ""
-        return f"{self.challenge} {self.fold}{learnt}, {model}, {trained}"
+        training = f"{self.recipe}, seed {self.seed}" if self.recipe else "as it is"
+        source = f", from {self.training_split}" if self.training_split else ""
+        return f"{self.challenge} {self.fold}{source}, {model}, {training}"
 
     def request(self, **keywords: Any) -> Request:
         """The request that predicts and scores the cell."""
@@ -139,11 +139,11 @@ def study_cells(study: Study) -> list[Cell]:
     for path in study.plugins:
         load_plugin(path)
     cells = [cell for data in study.data for entrant in study.models for cell in _cells(study, data, entrant)]
-    seen: set[Any] = set()
+    places: set[Any] = set()
     for twin in cells:
         place = (twin.population, twin.entry, twin.seed)
-        if place not in seen:
-            seen.add(place)
+        if place not in places:
+            places.add(place)
             continue
         raise MedbenchError(
             "study.value",
@@ -161,7 +161,7 @@ def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
     folds = data.folds or tuple(challenge.release.parts(default)) or (default,)
     request = Request.of(entrant.model, data.challenge, options=dict(entrant.options))
     network = request.plan().network
-    trained = network.entry.learns and entrant.weights is None
+    needs_training = network.entry.learns and entrant.weights is None
     own = Cell(
         data.challenge,
         data.folder,
@@ -175,7 +175,7 @@ def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
         study.seeds[0],
         name=entrant.name,
     )
-    if trained and (entrant.start is not None or entrant.frozen):
+    if needs_training and (entrant.start is not None or entrant.frozen):
         own = _started(own, entrant)
     for fold in folds:
         _refuse_marked(study, challenge, fold)
@@ -187,11 +187,11 @@ def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
             )
         for training in data.training or ("",):
             place = dataclasses.replace(own, fold=fold, training_split=training)
-            if not trained:
+            if not needs_training:
                 yield place
                 continue
-            learnt = training or challenge.release.training_split_of(fold)
-            refuse_leak(challenge, learnt, fold, f"{study.path}: weights would be learnt from")
+            source_split = training or challenge.release.training_split_of(fold)
+            refuse_leak(challenge, source_split, fold, f"{study.path}: weights would be learnt from")
             for recipe in study.recipes:
                 candidates = _candidates(study, challenge, network, recipe)
                 for seed in study.seeds:

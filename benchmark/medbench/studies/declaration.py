@@ -214,13 +214,15 @@ def _entrant(path: Path, entry: Any) -> Entrant:
     if not isinstance(options, dict):
         raise _value(path, "set is no table", "For example set = {width = 32}.")
     weights, start = (_file(path, entry[name]) if name in entry else None for name in ("weights", "init"))
-    frozen = tuple(_text(path, "freeze", part) for part in _list(path, "freeze", entry.get("freeze", [])))
-    if weights is not None and (start is not None or frozen):
+    still_parts = tuple(
+        _text(path, "freeze", part) for part in _list(path, "freeze", entry.get("freeze", []))
+    )
+    if weights is not None and (start is not None or still_parts):
         raise _value(
             path, "a model has weights and init or freeze", "What is not trained starts from nothing."
         )
     name = _text(path, "name", entry["name"]) if "name" in entry else ""
-    return Entrant(_text(path, "model", entry.get("model")), options, weights, start, frozen, name)
+    return Entrant(_text(path, "model", entry.get("model")), options, weights, start, still_parts, name)
 
 
 def _budget(path: Path, table: Any) -> Budget:

@@ -96,7 +96,7 @@ def _cost(group: Sequence[Cell], budget: Budget, progress: Progress) -> EntryCos
     if recipe is not None:
         split = first.training_split or challenge.release.training_split_of(first.fold)
         samples = _samples(recipe, len(training_challenge(challenge).cases(data.root, split)))
-    timed = budget.unit == "minutes" and recipe is not None
+    by_time = budget.unit == "minutes" and recipe is not None
     return EntryCost(
         first.challenge,
         first.entry,
@@ -104,8 +104,8 @@ def _cost(group: Sequence[Cell], budget: Budget, progress: Progress) -> EntryCos
         sum(len(cell.candidates) for cell in group) if recipe is not None else 0,
         parameters,
         macs,
-        None if timed else samples,
-        budget.amount if timed else None,
+        None if by_time else samples,
+        budget.amount if by_time else None,
         sum(sizes[cell.fold] for cell in group),
         note,
         first.training_split,
@@ -153,10 +153,10 @@ def _samples(recipe: Any, cases: int) -> int:
     if not hasattr(recipe, "epochs"):
         return min(cases, getattr(recipe, "examples", cases))
     held_out = getattr(recipe, "validation", "none") != "none"
-    seen = max(1, round(cases * (1 - HELD_OUT))) if held_out else cases
-    seen *= getattr(recipe, "patches", 1)
-    steps = math.ceil(seen / batch)
-    return int(recipe.epochs_of(steps) * seen)
+    n_samples = max(1, round(cases * (1 - HELD_OUT))) if held_out else cases
+    n_samples *= getattr(recipe, "patches", 1)
+    steps = math.ceil(n_samples / batch)
+    return int(recipe.epochs_of(steps) * n_samples)
 
 
 def cost_rows(costs: Sequence[EntryCost]) -> list[tuple[str, ...]]:
@@ -197,14 +197,14 @@ def total_words(costs: Sequence[EntryCost]) -> str:
     """The whole study's cost in a sentence."""
     trainings, cells = sum(cost.trainings for cost in costs), sum(cost.cells for cost in costs)
     operations = [cost.training_flops for cost in costs if cost.training_flops is not None]
-    unknown = len(costs) - len(operations)
+    n_unknown = len(costs) - len(operations)
     minutes = [cost.minutes * cost.trainings for cost in costs if cost.minutes is not None]
     words = f"{cells} cells, {trainings} trainings, {sum(cost.cases for cost in costs):,} predictions"
     if minutes:
         words += f", at most {sum(minutes) / 60:.1f} hours of training on one device"
     elif operations:
         words += f", {sum(operations) / 1e12:.3g} TFLOP of training"
-        words += f" and those of {unknown} entries that are not counted" if unknown else ""
+        words += f" and those of {n_unknown} entries that are not counted" if n_unknown else ""
     return f"{words}."
 
 

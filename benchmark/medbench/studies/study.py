@@ -163,8 +163,8 @@ def run_study(
     plan.write(folder)
     cells = list(plan.cells) if conditions.shard is None else conditions.shard.part(plan.cells)
     to_do = _missing(cells, folder, conditions.again)
-    if kept := len(cells) - len(to_do):
-        progress.say(_kept_words(kept, len(cells), folder))
+    if n_kept := len(cells) - len(to_do):
+        progress.say(_kept_words(n_kept, len(cells), folder))
     if to_do:
         with _executor(conditions, executor) as workers:
             if conditions.quick:
@@ -228,13 +228,13 @@ def _missing(cells: Sequence[Cell], folder: Path, again: bool) -> list[Cell]:
     return missing
 
 
-def _kept_words(kept: int, number_of_cells: int, folder: Path) -> str:
+def _kept_words(n_kept: int, number_of_cells: int, folder: Path) -> str:
     import datetime
 
     times = [path.stat().st_mtime for path in (folder / CELLS).glob("*.json")]
     since = datetime.datetime.fromtimestamp(max(times)).strftime("%H:%M")
-    end = "; nothing to do" if kept == number_of_cells else ""
-    return f"{kept} of {number_of_cells} cells are kept from {since}{end}."
+    end = "; nothing to do" if n_kept == number_of_cells else ""
+    return f"{n_kept} of {number_of_cells} cells are kept from {since}{end}."
 
 
 def _tried_out(
@@ -248,15 +248,15 @@ def _tried_out(
     """The cells that pass a tiny training and one case; the others are recorded as failed."""
     progress.say(f"Trying {len(cells)} cells out, each on one step and one case.")
     shutil.rmtree(folder / QUICK, ignore_errors=True)
-    passed = []
+    viable = []
     for cell, outcome in _worked_off(plan, cells, folder, conditions, progress, workers, quick=True):
         if outcome.status == "ok":
-            passed.append(cell)
+            viable.append(cell)
         else:
             dataclasses.replace(outcome, reason=f"in the quick pass: {outcome.reason}").write(folder)
     shutil.rmtree(folder / QUICK, ignore_errors=True)
     order = {cell.id: place for place, cell in enumerate(cells)}
-    return sorted(passed, key=lambda cell: order[cell.id])
+    return sorted(viable, key=lambda cell: order[cell.id])
 
 
 def _worked_off(
@@ -274,8 +274,8 @@ def _worked_off(
         device = device_of_workers(device)
     orders = [Order(cell, folder, device, plan.plugins, code, quick) for cell in cells]
     progress.start("trying cells out" if quick else "cells", len(cells))
-    for place, done in enumerate(spread(do_cell, orders, workers), 1):
-        cell, outcome = done.order.cell, done.result
+    for place, piece in enumerate(spread(do_cell, orders, workers), 1):
+        cell, outcome = piece.order.cell, piece.result
         if isinstance(outcome, Lost):
             status: Any = "given up" if outcome.deaths else "failed"
             outcome = Outcome(cell.id, cell.title, status, outcome.reason, tries=max(1, outcome.deaths))

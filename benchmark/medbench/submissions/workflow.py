@@ -154,8 +154,8 @@ def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[
     yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
     yield from _usage_lines(report)
     if platform.delivers == "image":
-        unpacked = archives.read_archive(path).image_bytes
-        yield from _size_lines(unpacked, path.stat().st_size, platform.limits)
+        image_bytes = archives.read_archive(path).image_bytes
+        yield from _size_lines(image_bytes, path.stat().st_size, platform.limits)
     if platform.delivers == "image" and (folder / "context" / "app" / SBOM).is_file():
         yield f"SBOM, in the image too: {folder / 'context' / 'app' / SBOM}"
     yield "next:"
@@ -174,9 +174,9 @@ def _usage_lines(report: Mapping[str, Any]) -> Iterator[str]:
         if slowest is not None:
             share = slowest["time_s"] / slowest["limit_s"]
             yield f"{what}: {slowest['time_s']:.1f} s at most, {share:.1%} of the limit"
-    started = max((one["start_s"] for one in usage if one.get("start_s") is not None), default=None)
-    if started is not None:
-        yield f"start of a run: {started:.1f} s at most, part of the time above"
+    start_s = max((one["start_s"] for one in usage if one.get("start_s") is not None), default=None)
+    if start_s is not None:
+        yield f"start of a run: {start_s:.1f} s at most, part of the time above"
     peak = max((one["peak_bytes"] for one in usage if one["peak_bytes"] is not None), default=None)
     if peak is not None:
         yield f"memory: {peak / 1e9:.2f} GB at most, {peak / limits['memory_bytes']:.1%} of the limit"

@@ -139,9 +139,9 @@ def _case_problems(challenge: Challenge, root: Path) -> Iterator[str]:
     training = release.training_split_of(release.default_split)
     apart = not challenge.card.learns_from and not release.overlap(training, release.default_split)
     if training != release.default_split and apart:
-        shared = sorted(_units(challenge.cases(root, training)) & _units(cases))
-        if shared:
-            yield f"{shared[0]} is in {training} and in {release.default_split}, said to be apart"
+        common = sorted(_units(challenge.cases(root, training)) & _units(cases))
+        if common:
+            yield f"{common[0]} is in {training} and in {release.default_split}, said to be apart"
 
 
 def _units(cases: Sequence[Case]) -> set[str]:
@@ -192,9 +192,9 @@ def _score_problems(challenge: Challenge, case: Case, folder: Path) -> tuple[Cas
     sample = challenge.read(case)
     if not sample.demands <= challenge.card.demands.keys():
         problems.append(f"{case.id}: demands {sorted(sample.demands)}, more than the card")
-    failed = challenge.scorer.score_failed(case, "failed", "the reason")
-    problems += _value_problems(challenge, case, failed)
-    if any(score.status not in ("failed", "undefined") for score in failed.scores.values()):
+    failure = challenge.scorer.score_failed(case, "failed", "the reason")
+    problems += _value_problems(challenge, case, failure)
+    if any(score.status not in ("failed", "undefined") for score in failure.scores.values()):
         problems.append(f"{case.id}: a failed case has scores that are not marked failed")
     missing = challenge.score(case, folder)
     if any(score.status not in ("missing", "undefined") for score in missing.scores.values()):

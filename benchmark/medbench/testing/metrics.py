@@ -43,7 +43,7 @@ def check_metric(id: str | Convention, *, options: Mapping[str, Any] | None = No
     are, the same inputs give the same number) and takes the reference before the prediction; numbers are
     finite and within the range, a perfect prediction is never worse than another one, and what is undefined
     says why. For a metric of masks also: empty masks score what its table declares, ``symmetric`` holds, the
-    promise of ``needs_frame=False`` holds, and :func:`medbench.score` gives what
+    promises of ``needs_frame=False`` and ``needs_spacing=False`` hold, and :func:`medbench.score` gives what
     :func:`medbench.metrics.evaluate_arrays` gives, for every order of the axes in memory.
 
     Args:
@@ -58,11 +58,11 @@ def check_metric(id: str | Convention, *, options: Mapping[str, Any] | None = No
     check_definition(convention)
     values = {name: 1.0 if value is None else value for name, value in convention.options.items()}
     values |= options or {}
-    broken = list(_broken(convention, values))
-    if broken:
+    violations = list(_broken(convention, values))
+    if violations:
         raise MedbenchError(
             "metric.contract",
-            f"The metric '{convention.id}' breaks its contract: {'; '.join(dict.fromkeys(broken))}.",
+            f"The metric '{convention.id}' breaks its contract: {'; '.join(dict.fromkeys(violations))}.",
             "See medbench.testing.check_metric.",
         )
 
@@ -75,7 +75,7 @@ def _broken(convention: Convention, options: Mapping[str, Any]) -> Iterator[str]
         if {"reference", "prediction"} <= names.keys():
             yield from _of_example(convention, names["reference"], names["prediction"], options)
         return
-    measured = 0
+    n_samples = 0
     for sample in mask_samples():
         try:
             faults = list(_of_sample(convention, sample, options))
@@ -85,9 +85,9 @@ def _broken(convention: Convention, options: Mapping[str, Any]) -> Iterator[str]
             continue
         except Exception as error:  # noqa: BLE001  (whatever the function raises is a broken promise)
             faults = [f"it raises {type(error).__name__}: {error}"]
-        measured += 1
+        n_samples += 1
         yield from (f"{fault} ({sample.name})" for fault in faults)
-    if not measured:
+    if not n_samples:
         yield "it accepts neither 2-D nor 3-D masks"
 
 
@@ -97,10 +97,10 @@ def _example(convention: Convention, names: dict[str, Any]) -> Iterator[str]:
         yield f"its example does not call medbench.score('{convention.id}', …)"
         return
     test = doctest.DocTestParser().get_doctest(convention.example, names, convention.id, None, 0)
-    said: list[str] = []
+    output: list[str] = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
-    if runner.run(test, out=said.append, clear_globs=False).failed:
-        yield f"its example fails: {' '.join(''.join(said).split())}"
+    if runner.run(test, out=output.append, clear_globs=False).failed:
+        yield f"its example fails: {' '.join(''.join(output).split())}"
     names.update(test.globs)
     if not {"reference", "prediction"} <= names.keys():
         yield "its example does not name its inputs reference and prediction"
@@ -144,6 +144,8 @@ def _of_sample(convention: Convention, sample: MaskSample, options: Mapping[str,
             yield f"it is declared symmetric, but gives {result.value} and {other.value} when exchanged"
     if not convention.needs_frame:
         yield from _frame(convention, sample, options)
+    if not convention.needs_spacing:
+        yield from _without_spacing(convention, sample, options)
     yield from _doors(convention, sample, options)
     yield from _empty(convention, sample, options)
 
@@ -181,8 +183,8 @@ def _sound(convention: Convention, result: Score) -> Iterator[str]:
 def _direction(convention: Convention, perfect: Score, other: Score) -> Iterator[str]:
     if perfect.value is None or other.value is None:
         return
-    signed = convention.better == "lower" and convention.range[0] < 0
-    best, value = (abs(s.value or 0.0) if signed else s.value or 0.0 for s in (perfect, other))
+    is_signed = convention.better == "lower" and convention.range[0] < 0
+    best, value = (abs(s.value or 0.0) if is_signed else s.value or 0.0 for s in (perfect, other))
     worse = best - value if convention.better == "lower" else value - best
     if worse > _CLOSE:
         yield f"'{convention.better}' is better, but the reference itself scores {best:g} beside {value:g}"
@@ -200,6 +202,14 @@ def _frame(convention: Convention, sample: MaskSample, options: Mapping[str, Any
             f"the image gives {values[0]} and the box around the objects {values[1]}: "
             "declare needs_frame=True"
         )
+
+
+def _without_spacing(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a function that is said to need no spacing works where none is given."""
+    try:
+        convention.rule(MaskPair(sample.reference, sample.prediction), **options)
+    except Exception as error:  # noqa: BLE001  (as in _broken)
+        yield f"without spacing it raises {type(error).__name__}: declare needs_spacing=True"
 
 
 def _doors(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
@@ -231,17 +241,17 @@ def _empty(convention: Convention, sample: MaskSample, options: Mapping[str, Any
         yield from _sound(convention, result) if rule is None else ()
         if result.status != "ok" and not result.reason.strip():
             yield f"empty masks ({state}) are {result.status} without a reason"
-        expected: float | None = None
+        due: float | None = None
         if rule == "diagonal":
-            expected = MaskPair(*pairs[state], sample.spacing).diagonal
+            due = MaskPair(*pairs[state], sample.spacing).diagonal
         elif isinstance(rule, (int, float)):
-            expected = float(rule)
+            due = float(rule)
         elif rule is None and convention.family != "surface":
-            expected = _number(convention.rule, MaskPair(*pairs[state], sample.spacing), options)
-        if not _equal(result.value, expected):
-            yield f"empty masks ({state}) score {result.value} instead of {expected}"
-        labelled = [mask.view(np.uint8) for mask in pairs[state]]
-        within = _in_label_map(convention, labelled, 1, sample, options)
+            due = _number(convention.rule, MaskPair(*pairs[state], sample.spacing), options)
+        if not _equal(result.value, due):
+            yield f"empty masks ({state}) score {result.value} instead of {due}"
+        label_maps = [mask.view(np.uint8) for mask in pairs[state]]
+        within = _in_label_map(convention, label_maps, 1, sample, options)
         if within != result:
             yield f"empty masks ({state}) score {result.value}, but {within.value} in evaluate_arrays"
 
@@ -295,8 +305,8 @@ def mask_samples() -> tuple[MaskSample, ...]:
 
 def _ball(shape: tuple[int, ...], center: npt.ArrayLike, radius: float) -> Mask:
     grid = np.ogrid[tuple(slice(0, side) for side in shape)]
-    squared = sum((axis - at) ** 2 for axis, at in zip(grid, np.asarray(center).tolist(), strict=True))
-    return np.asarray(squared < radius**2)
+    squares = sum((axis - at) ** 2 for axis, at in zip(grid, np.asarray(center).tolist(), strict=True))
+    return np.asarray(squares < radius**2)
 
 
 def _speckle(shape: tuple[int, ...], share: float) -> Mask:

@@ -172,9 +172,9 @@ def _output_problems(entry: ModelEntry, outputs: dict[str, Any], images: torch.T
 
 
 def _state_problems(network: nn.Module, other: nn.Module) -> Iterator[str]:
-    missing, unexpected = other.load_state_dict(network.state_dict(), strict=False)
-    if missing or unexpected:
-        yield f"its own state does not load: missing {missing[:3]}, unexpected {unexpected[:3]}"
+    missing, surplus = other.load_state_dict(network.state_dict(), strict=False)
+    if missing or surplus:
+        yield f"its own state does not load: missing {missing[:3]}, unexpected {surplus[:3]}"
 
 
 def _gradient_problems(
@@ -192,10 +192,10 @@ def _gradient_problems(
         yield "no output carries a gradient"
         return
     sum(losses[1:], losses[0]).backward()
-    lost = [
+    without_gradient = [
         name
         for name, parameter in network.named_parameters()
         if parameter.requires_grad and parameter.grad is None and not name.startswith(training_only)
     ]
-    if lost:
-        yield f"no gradient reaches {len(lost)} parameters, the first is {lost[0]}"
+    if without_gradient:
+        yield f"no gradient reaches {len(without_gradient)} parameters, the first is {without_gradient[0]}"

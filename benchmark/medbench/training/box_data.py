@@ -49,8 +49,8 @@ class BoxedImages(Dataset[Item]):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))
                 image, boxes = _augmented(self.augment, image, boxes)
-        prepared = torch.from_numpy(self.contract.prepare(image[np.newaxis])[0])
-        return prepared, _target(boxes)
+        tensor = torch.from_numpy(self.contract.prepare(image[np.newaxis])[0])
+        return tensor, _target(boxes)
 
 
 def _augmented(
@@ -118,9 +118,11 @@ class BoxSampler(Sampler[Key]):
         self.epoch = 0
         self.chances: npt.NDArray[np.float64] | None = None
         if recipe.class_balance == "sampling":
-            shown = [set(own) or {-1} for own in classes]
-            counts = {label: sum(label in own for own in shown) for own in shown for label in own}
-            factors = np.array([max((len(shown) / counts[label]) ** 0.5 for label in own) for own in shown])
+            class_sets = [set(own) or {-1} for own in classes]
+            counts = {label: sum(label in own for own in class_sets) for own in class_sets for label in own}
+            factors = np.array(
+                [max((len(class_sets) / counts[label]) ** 0.5 for label in own) for own in class_sets]
+            )
             self.chances = factors / factors.sum()
 
     def set_epoch(self, epoch: int) -> None:

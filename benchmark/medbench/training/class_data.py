@@ -87,9 +87,9 @@ class ClassedImages(Dataset[Item]):
         from torchvision import tv_tensors
 
         nothing = tv_tensors.Mask(np.zeros(image.shape[:2], np.uint8))
-        moved, _ = self.augment(tv_tensors.Image(image.transpose(2, 0, 1).copy()), nothing)
-        turned: Pixels = moved.numpy().transpose(1, 2, 0)
-        return turned
+        output, _ = self.augment(tv_tensors.Image(image.transpose(2, 0, 1).copy()), nothing)
+        pixels: Pixels = output.numpy().transpose(1, 2, 0)
+        return pixels
 
 
 class _Crops:
@@ -129,8 +129,8 @@ def _erasing(chance: float) -> torch.nn.Module | None:
             self.erase = RandomErasing(chance, mode="pixel", device="cpu")
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            erased: torch.Tensor = self.erase(image.clone())
-            return erased
+            output: torch.Tensor = self.erase(image.clone())
+            return output
 
     return Erasing()
 
@@ -146,8 +146,8 @@ class ClassSampler(Sampler[Key]):
         recipe: its seed and balance.
     """
 
-    def __init__(self, chosen: Sequence[int], classes: Sequence[int], recipe: ImageClassRecipe) -> None:
-        self.chosen = np.array(chosen, int)
+    def __init__(self, indices: Sequence[int], classes: Sequence[int], recipe: ImageClassRecipe) -> None:
+        self.chosen = np.array(indices, int)
         self.seed = recipe.seed
         self.epoch = 0
         self.chances: npt.NDArray[np.float64] | None = None

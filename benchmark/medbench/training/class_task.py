@@ -66,8 +66,8 @@ class ImageClassTask(NetworkTask):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross entropy with mixed and smoothed targets."""
         images, classes = batch
-        mixed, targets = self.targets(images, classes)
-        loss = functional.cross_entropy(self.logits(mixed), targets, self.class_weights)
+        mixture, targets = self.targets(images, classes)
+        loss = functional.cross_entropy(self.logits(mixture), targets, self.class_weights)
         self.log("loss", loss)
         return self.shared(loss, len(images))
 

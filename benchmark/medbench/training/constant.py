@@ -29,6 +29,7 @@ from medbench.inference.constant_predictor import (
 from medbench.models.constant_answers import FREQUENCIES, THRESHOLDS, ConstantAnswers
 from medbench.models.options import refuse_options
 from medbench.training.constant_fit import fit_boxes, fit_classes, fit_masks, spaced
+from medbench.training.cpu_time import CpuTime
 from medbench.training.fit import SUMMARY, WEIGHTS
 from medbench.training.framework import TrainingOrder
 from medbench.training.hardware import Hardware
@@ -108,6 +109,7 @@ class Constant:
         weights = order.folder / WEIGHTS
         if weights.exists() and (order.folder / SUMMARY).exists():
             return weights
+        cpu_time = CpuTime()
         fit = _Fit(order, progress)
         numbers = {name: value for task in order.challenge.card.demands for name, value in fit(task).items()}
         facts = {
@@ -118,8 +120,8 @@ class Constant:
         }
         state = {name: torch.from_numpy(value.astype(np.float32)) for name, value in numbers.items()}
         save_checkpoint(weights, state, facts)
-        finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(order.folder / SUMMARY, {**facts, "finished": finished})
+        end_time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_json(order.folder / SUMMARY, {**facts, **cpu_time.facts(), "finished": end_time})
         return weights
 
     def read_start(self, path: Path, cache: Path) -> Checkpoint:

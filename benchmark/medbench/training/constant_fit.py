@@ -46,20 +46,20 @@ def fit_masks(masks: Sequence[npt.NDArray[np.uint8]], num_classes: int) -> tuple
         frequency = sum((mask == structure for mask in masks), np.zeros(masks[0].shape)) / len(masks)
         frequencies[structure - 1] = frequency
         if frequency.any():
-            chosen = _threshold(frequency, (mask == structure for mask in masks))
-            thresholds[structure - 1], dice[structure - 1] = chosen
+            best = _threshold(frequency, (mask == structure for mask in masks))
+            thresholds[structure - 1], dice[structure - 1] = best
     return frequencies, thresholds, dice
 
 
 def _threshold(frequency: Floats, masks: Iterable[npt.NDArray[np.bool_]]) -> tuple[float, float]:
     """The threshold with the best mean Dice over the masks that are not empty, and that Dice."""
     steps = np.arange(1, STEPS + 1) / STEPS * float(frequency.max())
-    passed = np.searchsorted(steps, frequency.ravel(), side="right")
-    sizes = _at_least(np.bincount(passed, minlength=STEPS + 1))
+    n_steps = np.searchsorted(steps, frequency.ravel(), side="right")
+    sizes = _at_least(np.bincount(n_steps, minlength=STEPS + 1))
     total, count = np.zeros(STEPS), 0
     for mask in masks:
         if mask.any():
-            common = _at_least(np.bincount(passed[mask.ravel()], minlength=STEPS + 1))
+            common = _at_least(np.bincount(n_steps[mask.ravel()], minlength=STEPS + 1))
             total += 2 * common / (sizes + int(mask.sum()))
             count += 1
     best = STEPS - 1 - int(np.argmax(total[::-1]))

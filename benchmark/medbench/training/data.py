@@ -49,8 +49,8 @@ class TrainingImages(Dataset[Item]):
         if epoch >= 0 and self.augment is not None:
             image, labels = self._augmented(image, labels, epoch, index)
         image_class = NO_IMAGE_CLASS if source.image_class is None else source.image_class
-        prepared = self.contract.prepare(image[np.newaxis])[0]
-        return torch.from_numpy(prepared), torch.from_numpy(labels.astype(np.int64)), image_class
+        pixels = self.contract.prepare(image[np.newaxis])[0]
+        return torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)), image_class
 
     def _augmented(
         self, image: np.ndarray, labels: np.ndarray, epoch: int, index: int
@@ -141,8 +141,8 @@ class EpochSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        unlabelled = [generator.choice(pool, count, replace=False) for pool, count in self.draws]
-        order = generator.permutation(np.concatenate([self.labelled, *unlabelled]))
+        extra = [generator.choice(pool, count, replace=False) for pool, count in self.draws]
+        order = generator.permutation(np.concatenate([self.labelled, *extra]))
         return iter([(self.epoch, int(index)) for index in order])
 
 

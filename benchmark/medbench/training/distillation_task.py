@@ -125,28 +125,28 @@ class ModalityDistillationTask(VolumeTask):
 
     def _weighed(self, paths: Any, labels: Tensor, present: Tensor, samples: Sequence[Tensor]) -> Tensor:
         relation: Any = self.network.relation
-        fused = self.loss(paths.logits, labels)
+        joint = self.loss(paths.logits, labels)
         deep = deep_supervision(paths.deep, labels).sum()
-        shares = class_shares(labels, self.num_classes, paths.fused.shape[2:])
-        alone, distilled = [], []
+        shares = class_shares(labels, self.num_classes, paths.joint.shape[2:])
+        alone, distillation = [], []
         for number, here in enumerate(samples):
             logits, truth = paths.separate[number], labels[here]
-            student, teacher = paths.modalities[number][here], paths.fused[here]
+            student, teacher = paths.modalities[number][here], paths.joint[here]
             alone.append(self.loss(logits, truth))
             terms = (
                 *relation_losses(relation, student, teacher),
                 prototype_loss(student, teacher, shares[here]),
             )
-            distilled.append(torch.stack([term.sum() for term in terms]))
-        separate, parts = torch.stack(alone), torch.stack(distilled, dim=1)
+            distillation.append(torch.stack([term.sum() for term in terms]))
+        separate, parts = torch.stack(alone), torch.stack(distillation, dim=1)
         gates = self._observed(parts.detach(), present.sum(dim=0))
-        sums = [fused, deep, separate.sum(), *parts.sum(dim=1), torch.full_like(fused, len(labels))]
+        sums = [joint, deep, separate.sum(), *parts.sum(dim=1), torch.full_like(joint, len(labels))]
         self.term_sums += torch.stack(sums).detach()
         monitor = self.monitor
-        weighted = gates * monitor.preference * separate
-        weighted = weighted + RELATION_WEIGHT * monitor.preference * (parts[0] + parts[1])
-        weighted = weighted + PROTOTYPE_WEIGHT * gates * parts[2]
-        total: Tensor = fused + deep + (monitor.rarity * weighted).sum()
+        separate_loss = gates * monitor.preference * separate
+        separate_loss = separate_loss + RELATION_WEIGHT * monitor.preference * (parts[0] + parts[1])
+        separate_loss = separate_loss + PROTOTYPE_WEIGHT * gates * parts[2]
+        total: Tensor = joint + deep + (monitor.rarity * separate_loss).sum()
         return total
 
     def _observed(self, sums: Tensor, counts: Tensor) -> Tensor:

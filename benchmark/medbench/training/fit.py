@@ -20,6 +20,7 @@ from medbench.core.files import atomic_path, read_json, replace_flushed, write_j
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
+from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
@@ -62,7 +63,13 @@ class Learner:
     learns: tuple[str, ...] = ("label_map",)
 
 
-def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minutes: float = 0.0) -> Callback:
+def make_callback(
+    folder: Path,
+    progress: Progress,
+    max_steps: int = 0,
+    max_minutes: float = 0.0,
+    cpu_time: CpuTime | None = None,
+) -> Callback:
     """A callback that reports steps and, after each epoch, saves the state and the best weights so far.
 
     Args:
@@ -70,16 +77,19 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
         progress: told of every step.
         max_steps: ends the training after so many steps; 0 does not.
         max_minutes: ends the training after that time, interrupted calls included; 0 does not.
+        cpu_time: told of the first step, and kept with the state.
     """
     import torch
     from lightning.pytorch import Callback
 
     from medbench.training.host_values import HostValue
 
+    meter = cpu_time or CpuTime()
+
     class Keeper(Callback):
         best = -1.0
         spent_s = 0.0
-        started = 0.0
+        begin_s = 0.0
         over = False
         progress: Progress
 
@@ -89,16 +99,17 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
             steps = int(trainer.estimated_stepping_batches)
             self.progress.start("training", min(steps, max_steps) if max_steps else steps)
             self.progress.advance(trainer.global_step)
-            self.started = time.monotonic() - self.spent_s
+            self.begin_s = time.monotonic() - self.spent_s
 
         def on_train_batch_end(
             self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
         ) -> None:
             self.loss.offer(trainer.callback_metrics["loss"])
             if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+                meter.end_step()
                 epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
                 self.progress.advance(1, f"{epoch} loss {self.loss.value:.3f}")
-            self.over = _is_over(trainer, self.started, max_steps, max_minutes)
+            self.over = _is_over(trainer, self.begin_s, max_steps, max_minutes)
             trainer.should_stop |= self.over
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -115,17 +126,18 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
             self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best, "spent_s": time.monotonic() - self.started}
+            return {"best": self.best, "spent_s": time.monotonic() - self.begin_s, **meter.state()}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
+            meter.go_on(state_dict)
 
     return Keeper()
 
 
-def _is_over(trainer: Trainer, started: float, max_steps: int, max_minutes: float) -> bool:
+def _is_over(trainer: Trainer, begin_s: float, max_steps: int, max_minutes: float) -> bool:
     """Whether a training has had its steps, or its time on the first device."""
-    minutes = (time.monotonic() - started) / 60
+    minutes = (time.monotonic() - begin_s) / 60
     out_of_time = bool(max_minutes) and bool(trainer.strategy.broadcast(minutes >= max_minutes))
     return out_of_time or bool(max_steps and trainer.global_step >= max_steps)
 
@@ -181,6 +193,7 @@ def fit(
 
     from medbench.inference.weights import save_checkpoint
 
+    cpu_time = CpuTime()
     hardware = present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
@@ -200,18 +213,21 @@ def fit(
         progress.say(f"Training goes on from {folder / RESUME}.")
     if hardware.division.parts > 1 or hardware.kind != "cpu":
         progress.say(hardware.describe(recipe.batch_size))
-    started = time.perf_counter()
+    begin_s = time.perf_counter()
     with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
         trainer = make_trainer(
-            hardware, folder, epochs, make_callback(folder, progress, recipe.max_steps, recipe.max_minutes)
+            hardware,
+            folder,
+            epochs,
+            make_callback(folder, progress, recipe.max_steps, recipe.max_minutes, cpu_time),
         )
         task = kind(network, recipe, learner.num_classes, total_steps)
         run_trainer(trainer, task, data, resume)
     if not trainer.is_global_zero:
         trainer.strategy.barrier("weights")
         return weights
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - begin_s
     best = folder / BEST
     state = torch.load(best, map_location="cpu", weights_only=True)
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
@@ -220,7 +236,7 @@ def fit(
             f"{folder}: training ended with infinite weights.",
             "Lower the learning rate.",
         )
-    stored = {
+    checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
         "hardware": hardware.facts(recipe.batch_size),
@@ -232,14 +248,15 @@ def fit(
         task.validation_score: _best_score(trainer),
     }
     summary = {
-        **stored,
+        **checkpoint_facts,
         "device": hardware.device_name(),
         "last_session_time_s": round(seconds, 1),
+        **cpu_time.facts(),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    save_checkpoint(weights, state, stored)
+    save_checkpoint(weights, state, checkpoint_facts)
     write_json(folder / SUMMARY, summary)
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)

@@ -118,7 +118,7 @@ class Hardware:
         """Set determinism, TF32 and the choice of algorithms for a block, then restore them."""
         import torch
 
-        from medbench.inference.predictor import tf32, torch_settings
+        from medbench.inference.torch_settings import tf32, torch_settings
 
         with torch_settings(deterministic=bool(self.deterministic), threads=None):
             if self.kind != "cuda":
@@ -151,7 +151,7 @@ def present_hardware(hardware: Hardware) -> Hardware:
         raise MedbenchError(
             "precision.device", "16-mixed is a precision of accelerators.", "Use --precision 32 on the CPU."
         )
-    check_precision(kind, hardware.precision, forced=hardware.force_precision)
+    check_precision(kind, hardware.precision, force=hardware.force_precision)
     devices = _count(hardware, kind, index)
     workers = hardware.workers
     if workers is None:

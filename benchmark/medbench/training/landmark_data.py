@@ -53,8 +53,8 @@ class LandmarkImages(Dataset[Item]):
         if epoch >= 0 and self.recipe.augmentation == "affine_gain":
             generator = np.random.default_rng(derived_seed(self.recipe.seed, epoch, index))
             image, points = moved(image, points, generator)
-        prepared = self.contract.prepare(image[np.newaxis])[0]
-        return torch.from_numpy(prepared), torch.from_numpy(points.astype(np.float32))
+        pixels = self.contract.prepare(image[np.newaxis])[0]
+        return torch.from_numpy(pixels), torch.from_numpy(points.astype(np.float32))
 
 
 def moved(image: Pixels, points: Points, generator: np.random.Generator) -> tuple[Pixels, Points]:
@@ -73,12 +73,12 @@ def moved(image: Pixels, points: Points, generator: np.random.Generator) -> tupl
     matrix = cv2.getRotationMatrix2D((centre, centre), turn, scale)
     matrix[:, 2] += side * generator.uniform(-1, 1, 2) * (SHIFT_X, SHIFT_Y)
     brightness, contrast = 1 + generator.uniform(-GAIN, GAIN, 2)
-    warped = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR).astype(np.float32)
-    bright = warped * brightness
-    changed = np.clip((bright - bright.mean()) * contrast + bright.mean(), 0, 255)
+    warp = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR).astype(np.float32)
+    bright = warp * brightness
+    grey = np.clip((bright - bright.mean()) * contrast + bright.mean(), 0, 255)
     pixels = points * side - 0.5
-    turned = pixels @ matrix[:, :2].T + matrix[:, 2]
-    return np.rint(changed).astype(np.uint8), (turned + 0.5) / side
+    places = pixels @ matrix[:, :2].T + matrix[:, 2]
+    return np.rint(grey).astype(np.uint8), (places + 0.5) / side
 
 
 class ShuffledSampler(Sampler[Key]):

@@ -95,10 +95,10 @@ def _focal_log_dice(num_classes: int) -> SegmentationLoss:
             f"loss=focal_log_dice is for one structure; there are {num_classes - 1}.",
             "Choose another recipe, or --recipe-set loss=cross_entropy_dice.",
         )
-    mixed = MixedLoss()
+    mixture = MixedLoss()
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        value: Tensor = mixed((logits[:, 1] - logits[:, 0]).float(), labels)
+        value: Tensor = mixture((logits[:, 1] - logits[:, 0]).float(), labels)
         return value
 
     return loss

@@ -151,17 +151,17 @@ def patient_masks(
     rates, places = rates_by_channel(text, modalities)
     names = list(modalities)
     rate_of = {names[place]: rate for place, rate in zip(places, rates, strict=True)}
-    listed = listing({name: rate_of[name] for name in names}) if listing is not None else {}
+    by_patient = listing({name: rate_of[name] for name in names}) if listing is not None else {}
     masks = {
-        patient: np.array([name in listed[patient] for name in names])
+        patient: np.array([name in by_patient[patient] for name in names])
         for patient in set(groups)
-        if patient in listed
+        if patient in by_patient
     }
     others = sorted(set(groups) - set(masks))
-    drawn = np.zeros((len(others), len(places)), bool)
+    draws = np.zeros((len(others), len(places)), bool)
     if others:
-        drawn[:, places] = imbalanced_masks(len(others), rates)
-    masks.update(zip(others, drawn, strict=True))
+        draws[:, places] = imbalanced_masks(len(others), rates)
+    masks.update(zip(others, draws, strict=True))
     return np.stack([masks[group] for group in groups])
 
 

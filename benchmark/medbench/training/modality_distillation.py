@@ -51,17 +51,17 @@ def deep_supervision(deep: Sequence[Tensor], labels: Tensor) -> Tensor:
     """
     total = torch.zeros(len(labels), device=labels.device)
     for place, logits in enumerate(deep, start=1):
-        enlarged = functional.interpolate(
+        full_size = functional.interpolate(
             logits.float(), labels.shape[1:], mode="trilinear", align_corners=True
         )
-        total = total + weighted_cross_entropy_dice(enlarged, labels) / 2**place
+        total = total + weighted_cross_entropy_dice(full_size, labels) / 2**place
     return total
 
 
 def covariance(tokens: Tensor) -> Tensor:
     """Covariance of the channels over the tokens: ``(N, T, C)`` to ``(N, C, C)``, divided by T − 1."""
-    centred = tokens - tokens.mean(dim=1, keepdim=True)
-    return centred.transpose(1, 2) @ centred / max(1, tokens.shape[1] - 1)
+    deviations = tokens - tokens.mean(dim=1, keepdim=True)
+    return deviations.transpose(1, 2) @ deviations / max(1, tokens.shape[1] - 1)
 
 
 def relation_losses(relation: RelationLayers, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

@@ -115,14 +115,14 @@ class ModalityMonitor(nn.Module):
             lead = torch.where(present, (mean - gaps) / mean.clamp(min=1e-12), 0.0)
             preference = (self.preference - step * lead).clamp(*PREFERENCE_BOUNDS)
             self.preference.copy_(math.sqrt(len(preference)) * preference / preference.norm())
-        stood = {
+        state = {
             "gap": gaps,
             "preference": self.preference,
             "open_gates": self.open_sum / self.showings.clamp(min=1),
             "rate_scale": self.rate_scale,
             "rarity": self.rarity,
         }
-        report = {name: [round(value, 6) for value in tensor.tolist()] for name, tensor in stood.items()}
+        report = {name: [round(value, 6) for value in tensor.tolist()] for name, tensor in state.items()}
         for tensor in (self.gap_sum, self.open_sum, self.samples, self.showings):
             tensor.zero_()
         self.epochs += 1

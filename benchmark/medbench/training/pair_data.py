@@ -51,12 +51,12 @@ class PairImages(Dataset[tuple[torch.Tensor, ...]]):
     def __getitem__(self, key: Key) -> tuple[torch.Tensor, ...]:
         epoch, index = key
         side = self.recipe.image_size
-        framed = self._framed(index)
-        slack = len(framed) - side
+        frame = self._framed(index)
+        slack = len(frame) - side
         top = left = slack // 2
         if epoch != NOT_SHUFFLED:
             top, left = np.random.default_rng([self.recipe.seed, epoch, index]).integers(0, slack + 1, 2)
-        grey = torch.from_numpy(framed[top : top + side, left : left + side].copy())
+        grey = torch.from_numpy(frame[top : top + side, left : left + side].copy())
         image = (grey.float() / 127.5 - 1).expand(3, side, side)
         ids = torch.full((self.length,), self.padding, dtype=torch.long)
         numbers = torch.full((self.length,), -1, dtype=torch.long)
@@ -69,10 +69,10 @@ class PairImages(Dataset[tuple[torch.Tensor, ...]]):
     def _framed(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self.kept:
             return self.kept[index]
-        framed = self.pairs[index].load(self.recipe.framed_size)
+        frame = self.pairs[index].load(self.recipe.framed_size)
         if self.may_keep:
-            self.kept[index] = framed
-        return framed
+            self.kept[index] = frame
+        return frame
 
 
 class PairSampler(Sampler[Key]):

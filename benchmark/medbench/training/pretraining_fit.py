@@ -104,7 +104,7 @@ def fit_pairs(
     data.division = hardware.division
     data.step_batches()
     folder.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
+    begin_s = time.perf_counter()
     losses = {}
     with hardware.torch_settings():
         stages = [(1, recipe.epochs)]
@@ -118,7 +118,7 @@ def fit_pairs(
             return weights
         torch.manual_seed(derived_seed(recipe.seed))
         figures = dict(learner.judge(network, learner.build()))
-    stored = {
+    checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
         "hardware": hardware.facts(recipe.batch_size),
@@ -128,12 +128,14 @@ def fit_pairs(
         "validation": losses,
         "evaluation": figures,
     }
-    save_checkpoint(weights, {key: value.cpu() for key, value in network.state_dict().items()}, stored)
+    save_checkpoint(
+        weights, {key: value.cpu() for key, value in network.state_dict().items()}, checkpoint_facts
+    )
     write_json(
         folder / SUMMARY,
         {
-            **stored,
-            "last_session_time_s": round(time.perf_counter() - started, 1),
+            **checkpoint_facts,
+            "last_session_time_s": round(time.perf_counter() - begin_s, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         },
     )
@@ -162,8 +164,8 @@ def _run_stage(
 
     from medbench.training.pretraining_task import PretrainingTask
 
-    best, resume, done = (stage.folder / name for name in (BEST, RESUME, "done.json"))
-    if not done.exists():
+    best, resume, marker = (stage.folder / name for name in (BEST, RESUME, "done.json"))
+    if not marker.exists():
         stage.folder.mkdir(parents=True, exist_ok=True)
         if resume.exists():
             progress.say(f"Pre-training goes on from {resume}.")
@@ -174,7 +176,7 @@ def _run_stage(
             task = PretrainingTask(network, recipe, stage.number, stage.epochs, data.step_batches().steps)
             run_trainer(trainer, task, data, resume if resume.exists() else None)
         if trainer.is_global_zero:
-            write_json(done, {"fit": callback.best if callback.best >= 0 else None})
+            write_json(marker, {"fit": callback.best if callback.best >= 0 else None})
             resume.unlink(missing_ok=True)
         trainer.strategy.barrier("stage")
     state = torch.load(best, map_location="cpu", weights_only=True)
@@ -185,7 +187,7 @@ def _run_stage(
             "Lower the learning rate.",
         )
     network.cpu().load_state_dict(state)
-    score: float | None = read_json(done)["fit"]
+    score: float | None = read_json(marker)["fit"]
     return None if score is None else round(score, 6)
 
 
@@ -200,6 +202,6 @@ def _check_clusters(network: PretrainingNetwork, data: Batches, recipe: Pretrain
     if network.alignment.guidance != "clusters":
         return
     dataset: Any = data.dataset
-    counts = [max(dataset.tokens[index].sentence_index) for index in data.training]
+    counts = [max(0, *dataset.tokens[index].sentence_index) for index in data.training]
     pairs = min(recipe.batch_size, len(counts))
     check_sentences(int(pairs * sum(counts) / len(counts)), len(network.alignment.clusters.centroid))

@@ -85,15 +85,15 @@ def retrieval(vectors: Embedded, owner: npt.NDArray[np.int64], seed: int) -> dic
     """
     order = np.random.default_rng([seed, CANDIDATES]).permutation(len(owner))
     size = min(CANDIDATES, len(owner))
-    chosen = order[: len(owner) // size * size]
+    images = order[: len(owner) // size * size]
     hits = np.zeros(len(owner))
-    for group in chosen.reshape(-1, size):
+    for group in images.reshape(-1, size):
         likeness = vectors.images[group] @ vectors.reports[group].T
         others = np.where(np.eye(size, dtype=bool), -np.inf, likeness).max(axis=1)
         hits[group] = likeness.diagonal() > others + 1e-9
-    _, kept = np.unique(owner[chosen], return_inverse=True)
-    hit = hits[chosen]
-    share = figure(lambda weights: weights @ hit / weights.sum(axis=1), kept, (0.0, 1.0))
+    _, owners = np.unique(owner[images], return_inverse=True)
+    hit = hits[images]
+    share = figure(lambda weights: weights @ hit / weights.sum(axis=1), owners, (0.0, 1.0))
     return {**share, "candidates": size, "chance": 1 / size}
 
 
@@ -109,7 +109,7 @@ def probe(train: Floats, test: Floats, labels: Floats) -> Floats:
     spread[spread < 1e-9] = 1.0
     x, z = (torch.from_numpy((features - mean) / spread) for features in (train, test))
     y = torch.from_numpy(labels)
-    known = ~y.isnan()
+    has_label = ~y.isnan()
     weight = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(y.shape[1], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
@@ -117,9 +117,9 @@ def probe(train: Floats, test: Floats, labels: Floats) -> Floats:
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         entropy = functional.binary_cross_entropy_with_logits(
-            x @ weight + bias, y.nan_to_num(0.0), weight=known.double(), reduction="sum"
+            x @ weight + bias, y.nan_to_num(0.0), weight=has_label.double(), reduction="sum"
         )
-        value = entropy / known.sum() + DECAY * weight.square().sum() / len(x)
+        value = entropy / has_label.sum() + DECAY * weight.square().sum() / len(x)
         value.backward()
         return value
 
@@ -162,26 +162,28 @@ def judge(
     own, own_training = (embed(network, dataset, part) for part in (held_out, training))
     figures: dict[str, Any] = {"retrieval": retrieval(own, owner, seed)}
     names = sorted({name for index in training for name in pairs[index].findings})
-    known, due = (label_table(pairs, part, names) for part in (training, held_out))
-    judged = [
+    training_labels, due = (label_table(pairs, part, names) for part in (training, held_out))
+    columns = [
         k
         for k in range(len(names))
-        if len({*known[~np.isnan(known[:, k]), k]}) == 2 == len({*due[~np.isnan(due[:, k]), k]})
+        if len({*training_labels[~np.isnan(training_labels[:, k]), k]})
+        == 2
+        == len({*due[~np.isnan(due[:, k]), k]})
     ]
-    if not judged:
+    if not columns:
         return figures
     other, other_training = (embed(fresh, dataset, part) for part in (held_out, training))
-    logits = probe(own_training.features, own.features, known[:, judged])
-    baseline = probe(other_training.features, other.features, known[:, judged])
-    due = due[:, judged]
+    logits = probe(own_training.features, own.features, training_labels[:, columns])
+    baseline = probe(other_training.features, other.features, training_labels[:, columns])
+    due = due[:, columns]
 
     def mean_auc(values: Floats) -> Callable[[Floats], Floats]:
         return lambda weights: np.mean(
-            [_auc(due[:, k], values[:, k], weights) for k in range(len(judged))], axis=0
+            [_auc(due[:, k], values[:, k], weights) for k in range(len(columns))], axis=0
         )
 
     first, second = mean_auc(logits), mean_auc(baseline)
-    figures["findings"] = [names[k] for k in judged]
+    figures["findings"] = [names[k] for k in columns]
     figures["linear_probe"] = figure(first, owner, (0.0, 1.0))
     figures["random_probe"] = figure(second, owner, (0.0, 1.0))
     figures["probe_difference"] = figure(lambda weights: first(weights) - second(weights), owner, (-1.0, 1.0))
@@ -189,5 +191,5 @@ def judge(
 
 
 def _auc(due: Floats, values: Floats, weights: Floats) -> Floats:
-    known = ~np.isnan(due)
-    return np.asarray(auc(due[known].astype(int), values[known], weights=weights[:, known]))
+    has_label = ~np.isnan(due)
+    return np.asarray(auc(due[has_label].astype(int), values[has_label], weights=weights[:, has_label]))

@@ -9,6 +9,7 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.training.recipes import load_recipe_as
+from medbench.training.recipes.checking import check_settings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ class PretrainingRecipe:
     network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seed: int = 42
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     @property
     def framed_size(self) -> int:
         """Side of the squares that images are cropped from, in pixels."""
@@ -78,12 +82,13 @@ def load_pretraining_recipe(name: str, changes: Mapping[str, Any]) -> Pretrainin
     Raises:
         MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
     """
+    if "network" in changes:
+        raise MedbenchError(
+            "recipe.setting", "network is no setting to change.", "Set options of the network by --set."
+        )
     recipe = load_recipe_as(PretrainingRecipe, FAMILY, name, changes)
-    for setting in ("image_size", "batch_size", "epochs", "max_tokens"):
-        if getattr(recipe, setting) < 1:
-            raise MedbenchError(
-                "recipe.setting", f"{setting}={getattr(recipe, setting)} is not positive.", "Give 1 or more."
-            )
+    if recipe.max_tokens < 1:
+        raise MedbenchError("recipe.setting", "max_tokens=0 is below 1.", "Give 1 or more.")
     if recipe.learning_rate <= 0:
         raise MedbenchError("recipe.setting", "learning_rate is not positive.", "Give more than 0.")
     return recipe

@@ -73,10 +73,12 @@ def make_tokenizer(reports: Iterable[Sequence[str]], folder: Path, size: int = 4
     """
     words = Counter(word for report in reports for sentence in report for word in sentence.split())
     letters = sorted({letter for word in words for letter in word})
-    spelt = [*letters, *(f"##{letter}" for letter in letters)]
-    ranked = sorted(words, key=lambda word: (-words[word], word))
-    whole = [word for word in ranked if len(word) > 1][: max(0, size - len(SPECIAL) - len(spelt))]
-    vocabulary = [*SPECIAL, *spelt, *whole]
+    letter_tokens = [*letters, *(f"##{letter}" for letter in letters)]
+    by_frequency = sorted(words, key=lambda word: (-words[word], word))
+    whole = [word for word in by_frequency if len(word) > 1][
+        : max(0, size - len(SPECIAL) - len(letter_tokens))
+    ]
+    vocabulary = [*SPECIAL, *letter_tokens, *whole]
     write_text(folder / VOCABULARY, "\n".join(vocabulary) + "\n")
     return _word_piece(vocabulary)
 

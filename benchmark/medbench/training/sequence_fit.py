@@ -122,13 +122,13 @@ def fit_sequences(
     torch.manual_seed(derived_seed(recipe.seed))
     network = build_network().to(device)
     epochs = recipe.epochs_of(len(videos))
-    started = time.perf_counter()
+    begin_s = time.perf_counter()
     with hardware.torch_settings():
         course = _Course(network, videos, recipe, epochs, folder, Steps(hardware.precision, judge))
-        resumed = course.resume(progress)
+        resume_state = course.resume(progress)
         course.run(progress)
     state = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    stored = {
+    checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
         "hardware": hardware.facts(1),
@@ -138,13 +138,13 @@ def fit_sequences(
         "validation_score": None if judge is None else round(course.best, 6),
     }
     summary = {
-        **stored,
+        **checkpoint_facts,
         "device": hardware.device_name(),
-        "last_session_time_s": round(time.perf_counter() - started, 1),
-        "resumed": resumed,
+        "last_session_time_s": round(time.perf_counter() - begin_s, 1),
+        "resumed": resume_state,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    save_checkpoint(weights, state, stored)
+    save_checkpoint(weights, state, checkpoint_facts)
     write_json(folder / SUMMARY, summary)
     (folder / BEST).unlink()
     (folder / RESUME).unlink(missing_ok=True)
@@ -337,20 +337,20 @@ def video_loss(network: nn.Module, video: TrainingVideo, loss: SummaryLoss) -> T
 
     device = next(network.parameters()).device
     frames = video.features[None].to(device, non_blocking=True)
-    chosen = video.key_frames.to(device, non_blocking=True)
+    key_frames = video.key_frames.to(device, non_blocking=True)
     n_frames = frames.shape[1]
     if not hasattr(network, "distribution"):
         target = torch.zeros(n_frames, device=device)
-        target[chosen] = 1.0
+        target[key_frames] = 1.0
         return loss.value(_sums(loss, network(frames)[0], target), target.numel())
     from medbench.inference.fulltransnet_predictor import global_frames
 
-    given: Tensor = network.decoder_frames(n_frames, video.key_frames)  # type: ignore[operator]
-    decoder_frames = given.to(device, non_blocking=True)
+    frames_on_cpu: Tensor = network.decoder_frames(n_frames, video.key_frames)  # type: ignore[operator]
+    decoder_frames = frames_on_cpu.to(device, non_blocking=True)
     everywhere = global_frames(video.facts).to(device, non_blocking=True)[None]
     tokens = network.summary_tokens(frames, frames[:, decoder_frames], everywhere)  # type: ignore[operator]
     is_key = torch.zeros(n_frames, device=device)
-    is_key[chosen] = 1.0
+    is_key[key_frames] = 1.0
     sums = sum(_row_sums(network, tokens[0], decoder_frames, is_key, loss))
     return loss.value(sums, len(decoder_frames) * n_frames)  # type: ignore[arg-type]
 
@@ -364,7 +364,7 @@ def _sums(loss: SummaryLoss, probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def _row_sums(
-    network: Any, tokens: Tensor, given: Tensor, is_key: Tensor, loss: SummaryLoss
+    network: Any, tokens: Tensor, decoder_frames: Tensor, is_key: Tensor, loss: SummaryLoss
 ) -> Iterator[Tensor]:
     """Sums over some rows at a time; where there are several parts, their matrices are not kept."""
     import torch
@@ -378,7 +378,7 @@ def _row_sums(
         target[torch.arange(len(part), device=part.device), columns] = is_key[columns]
         return _sums(loss, network.distribution(part, n_frames), target)
 
-    for part, columns in zip(tokens.split(rows), given.split(rows), strict=True):
+    for part, columns in zip(tokens.split(rows), decoder_frames.split(rows), strict=True):
         if len(tokens) <= rows:
             yield sums_of(part, columns)
         else:

@@ -57,10 +57,10 @@ class StainJitter(v2.Transform):
         vectors = stain_vectors()
         change = torch.diag(params["factor"] - 1)
         mixing = vectors.T @ change @ torch.linalg.inv(vectors.T)
-        moved = density + mixing @ density + (vectors.T @ params["offset"])[:, None]
-        varied = torch.exp(-moved.clamp(min=0)).reshape(colours.shape)
-        varied = torch.where(colours.amax(dim=0, keepdim=True) > 8 / 255, varied, colours)
-        result = (varied * 255).round().clamp(0, 255).to(torch.uint8) if eight_bit else varied
+        new_density = density + mixing @ density + (vectors.T @ params["offset"])[:, None]
+        colours_out = torch.exp(-new_density.clamp(min=0)).reshape(colours.shape)
+        colours_out = torch.where(colours.amax(dim=0, keepdim=True) > 8 / 255, colours_out, colours)
+        result = (colours_out * 255).round().clamp(0, 255).to(torch.uint8) if eight_bit else colours_out
         return tv_tensors.wrap(result, like=inpt)
 
 

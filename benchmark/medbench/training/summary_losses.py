@@ -98,10 +98,10 @@ def _mistakes(p: Tensor, y: Tensor) -> Tensor:
 
 
 def _jaccard(sums: Tensor, smooth: float) -> Tensor:
-    shared, chosen, predicted = sums
-    return (1 - (shared + smooth) / (chosen + predicted - shared + smooth)) * smooth
+    overlap, reference, prediction = sums
+    return (1 - (overlap + smooth) / (reference + prediction - overlap + smooth)) * smooth
 
 
-def _tversky(sums: Tensor, missed: float, wrong: float) -> Tensor:
-    shared, wrongly, left_out = sums
-    return (shared + 100.0) / (shared + wrong * wrongly + missed * left_out + 100.0)
+def _tversky(sums: Tensor, miss_weight: float, wrong: float) -> Tensor:
+    overlap, wrongly, left_out = sums
+    return (overlap + 100.0) / (overlap + wrong * wrongly + miss_weight * left_out + 100.0)

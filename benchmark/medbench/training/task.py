@@ -159,13 +159,13 @@ def still_modules(network: nn.Module, *, learns: bool) -> tuple[nn.Module, ...]:
         network: the network.
         learns: whether the learning rate is above 0.
     """
-    frozen = [
+    without_gradient = [
         module
         for module in network.modules()
         if (parameters := list(module.parameters())) and not any(p.requires_grad for p in parameters)
     ]
     norms = [] if learns else [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    return tuple([*frozen, *norms])
+    return tuple([*without_gradient, *norms])
 
 
 class SegmentationTask(NetworkTask):
@@ -189,20 +189,20 @@ class SegmentationTask(NetworkTask):
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Find the images with labels and with a class while they are on the CPU, so that no step waits."""
         images, labels, image_classes = batch
-        labelled = (labels != IGNORED_LABEL).flatten(1).all(dim=1)
-        classified = image_classes != NO_IMAGE_CLASS
-        return images, labels, image_classes, _places(labelled), _places(classified)
+        has_labels = (labels != IGNORED_LABEL).flatten(1).all(dim=1)
+        has_class = image_classes != NO_IMAGE_CLASS
+        return images, labels, image_classes, _places(has_labels), _places(has_class)
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Loss of one batch by the recipe."""
-        images, labels, image_classes, labelled, classified = batch
+        images, labels, image_classes, label_places, class_places = batch
         output = self.network(images)
         logits, image_logits = output if isinstance(output, tuple) else (output, None)
         loss: Tensor = logits.sum() * 0.0
-        if len(labelled):
-            loss = loss + self.loss(logits[labelled], labels[labelled])
-        if image_logits is not None and len(classified):
-            image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
+        if len(label_places):
+            loss = loss + self.loss(logits[label_places], labels[label_places])
+        if image_logits is not None and len(class_places):
+            image_loss = functional.cross_entropy(image_logits[class_places], image_classes[class_places])
             loss = loss + self.recipe.image_class_weight * image_loss
         elif image_logits is not None and self.division.processes > 1:
             loss = loss + image_logits.sum() * 0.0

@@ -47,8 +47,8 @@ def rotated(
     centre = [(side - 1) / 2 for side in sides]
     one, two = np.indices(sides) - np.array(centre)[:, None, None]
     sources = [
-        np.rint(turned + middle).astype(int)
-        for turned, middle in zip(
+        np.rint(place + middle).astype(int)
+        for place, middle in zip(
             (np.cos(angle) * one + np.sin(angle) * two, np.cos(angle) * two - np.sin(angle) * one),
             centre,
             strict=True,
@@ -76,5 +76,5 @@ def rescaled(patch: Patch, rng: np.random.Generator, *, by_plane: bool) -> Patch
         by_plane: whether every plane of the first axis has its own factor and shift, as in PASSION.
     """
     shape = (len(patch), patch.shape[1] if by_plane else 1, 1, 1)
-    varied = patch * rng.uniform(0.9, 1.1, shape).astype(np.float32)
-    return varied + rng.uniform(-0.1, 0.1, shape).astype(np.float32) if by_plane else varied
+    output = patch * rng.uniform(0.9, 1.1, shape).astype(np.float32)
+    return output + rng.uniform(-0.1, 0.1, shape).astype(np.float32) if by_plane else output

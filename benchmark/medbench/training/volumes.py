@@ -132,11 +132,11 @@ class TrainingPatches(Dataset[Item]):
         paths = [self.cache / f"{volume.id}-{key}-{what}.npy" for what in ("images", "labels", "present")]
         if not all(path.exists() for path in paths):
             sample, labels = volume.load()
-            prepared = self.contract.prepare(sample)
+            network_input = self.contract.prepare(sample)
             arrays: tuple[npt.NDArray[Any], ...] = (
-                prepared.array.astype(np.float16),
-                labels[prepared.box],
-                prepared.present,
+                network_input.array.astype(np.float16),
+                labels[network_input.box],
+                network_input.present,
             )
             for path, array in zip(paths, arrays, strict=True):
                 with atomic_path(path) as temporary:

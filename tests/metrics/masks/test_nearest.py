@@ -64,10 +64,10 @@ def test_the_fast_transform_gives_the_same_bits(monkeypatch):
     monkeypatch.setattr(nearest, "_EDT_S", 0.0)
     monkeypatch.setattr(nearest, "estimated_seconds", lambda *sizes: 1.0)
     for pair in shapes().values():
-        fast = SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.pooled
+        fast = SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.of_both
         with monkeypatch.context() as without:
             without.setattr(nearest, "_edt", lambda: None)
-            assert np.array_equal(fast, SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.pooled)
+            assert np.array_equal(fast, SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.of_both)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.8, 0.8)])
@@ -78,10 +78,10 @@ def test_the_fast_tree_gives_the_same_distances(spacing, monkeypatch):
     monkeypatch.setattr(nearest, "_TREE_MANY_QUERIES", 1)
     monkeypatch.setattr(surface, "few_pairs", lambda *sizes: False)
     for pair in shapes().values():
-        fast = SurfacePair(*pair, spacing).distances.pooled
+        fast = SurfacePair(*pair, spacing).distances.of_both
         with monkeypatch.context() as without:
             without.setattr(nearest, "_pykdtree", lambda: None)
-            plain = SurfacePair(*pair, spacing).distances.pooled
+            plain = SurfacePair(*pair, spacing).distances.of_both
         assert np.abs(fast - plain).max() <= (0 if spacing == (1.0, 1.0, 1.0) else 1e-14)
 
 
@@ -96,7 +96,7 @@ def test_products_give_the_same_bits_as_any_other_way(shape, monkeypatch):
             without.setattr(surface, "few_pairs", lambda *sizes: False)
             other = SurfacePair(*pair, spacing).distances
         assert product.n_prediction == other.n_prediction
-        assert np.array_equal(product.pooled, other.pooled)
+        assert np.array_equal(product.of_both, other.of_both)
 
 
 def test_products_are_taken_for_small_sets_on_exact_grids_only():

@@ -174,7 +174,7 @@ def test_single_lesions_of_2023(name):
             masks = [np.isin(labels, REGIONS[region]) for labels in (reference, prediction)]
             report = lesion_report(*masks, spacing, rule)
             kept = [x for x in values["lesions"] if x["volume_mm3"] > LESION_RULES[rule].threshold]
-            ours = sorted((x.size, x.dice, x.hd95 or math.inf if x.hd95 is None else x.hd95, x.matched)
+            ours = sorted((x.size, x.dice, x.hd95 or math.inf if x.hd95 is None else x.hd95, x.n_matches)
                           for x in report.lesions)  # fmt: skip
             theirs = sorted((x["volume_mm3"], x["dice"],
                              math.inf if x["hd95"] == "Infinity" else x["hd95"], len(x["pred_components"]))

@@ -20,9 +20,10 @@ PACKAGES = sysconfig.get_path("purelib")
 HERE = Path(__file__).parent
 
 
-pytestmark = pytest.mark.skipif(
-    not CLIENTS.is_dir(), reason=f"skipped: {CLIENTS} is not there (make clients)"
-)
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.skipif(not CLIENTS.is_dir(), reason=f"skipped: {CLIENTS} is not there (make clients)"),
+]
 """Before any image is built for them."""
 
 

@@ -27,6 +27,7 @@ def runners(engine, build, users):
     ]
 
 
+@pytest.mark.container
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, slides, platform):

@@ -55,6 +55,7 @@ def image(engine, write_submission, small_iugc, tmp_path_factory):
     return built
 
 
+@pytest.mark.container
 def test_an_image_is_saved_linted_and_loaded_again(engine, image, tmp_path):
     path = tmp_path / "image.tar.gz"
     engine.save(image.tag, path)
@@ -74,6 +75,7 @@ def test_an_image_is_saved_linted_and_loaded_again(engine, image, tmp_path):
     assert archives.read_archive(path).image_id == facts.image_id
 
 
+@pytest.mark.container
 def test_the_program_starts_from_bytecode_that_no_date_spoils(engine, image):
     program = (
         "import sys; sys.path.insert(0, '/opt/app'); import medbench.core.errors as one; "
@@ -119,6 +121,7 @@ def test_the_limits_hold(engine, image, tmp_path):
     assert runner.run(["-c", "import time; time.sleep(60)"], 2).ok is False
 
 
+@pytest.mark.container
 def test_bad_input_in_the_image_ends_with_its_last_line(engine, image, tmp_path):
     packages = sysconfig.get_path("purelib")
     for name in ("input", "output", "opt/ml/model", "tmp"):
@@ -132,6 +135,7 @@ def test_bad_input_in_the_image_ends_with_its_last_line(engine, image, tmp_path)
     assert outcome.last_line.startswith("error: /input/inputs.json: is not the platform's list of inputs")
 
 
+@pytest.mark.container
 @pytest.mark.slow
 def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, image):
     packages = sysconfig.get_path("purelib")
@@ -143,6 +147,7 @@ def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, i
     assert result.identical == 2
 
 
+@pytest.mark.container
 @pytest.mark.slow
 @pytest.mark.exhaustive
 def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
@@ -171,6 +176,7 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
         engines.remove_image(engine, built.tag)
 
 
+@pytest.mark.container
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("platform", "packages"),

@@ -47,6 +47,7 @@ def docker(engine, tmp_path, monkeypatch):
     return engine, settings
 
 
+@pytest.mark.container
 @pytest.mark.parametrize(
     "platform",
     [
@@ -92,6 +93,7 @@ def test_every_printed_command_works_on_the_archive_just_saved(
         assert f"image: {address}/{name}\n" in (made.folder / names[platform]).read_text()
 
 
+@pytest.mark.container
 def test_saving_without_a_registry_says_so_and_the_report_holds_the_check(docker, brats):
     engine, _ = docker
     made = brats("brats-docker", packages="base")
@@ -110,6 +112,7 @@ def test_saving_without_a_registry_says_so_and_the_report_holds_the_check(docker
     assert "docker.synapse.org/syn and its number" in " ".join(finding.message for finding in findings)
 
 
+@pytest.mark.container
 def test_the_same_submission_gives_the_same_image_and_archive_and_a_stamp_another(
     engine, write_submission, small_iugc, tmp_path
 ):
@@ -135,6 +138,7 @@ def test_the_same_submission_gives_the_same_image_and_archive_and_a_stamp_anothe
     assert first.labels["org.opencontainers.image.created"] == "1980-01-01T00:00:00+00:00"
 
 
+@pytest.mark.container
 def test_hosting_ends_with_an_archive_its_sha256_and_a_report(engine, heads, tmp_path):
     request = HostRequest("hc18", "grand-challenge", heads, packages="base")
     lines = list(host_challenge(request, tmp_path / "build", QUIET, predictions=None, engine=engine.name))
@@ -170,6 +174,7 @@ def run_commands(lines, place):
     return ran
 
 
+@pytest.mark.container
 def test_the_printed_commands_of_a_hosted_competition_work(docker, heads, tmp_path):
     engine, settings = docker
     with local_registry() as (address, pushed):
@@ -184,6 +189,7 @@ def test_the_printed_commands_of_a_hosted_competition_work(docker, heads, tmp_pa
     assert f"docker_image: {address}/{name}\n" in bundle.read_text()
 
 
+@pytest.mark.container
 @EXHAUSTIVE
 def test_the_command_for_an_engine_elsewhere_gives_what_is_uploaded(docker, heads, tmp_path):
     request = HostRequest("hc18", "grand-challenge", heads, packages="base")

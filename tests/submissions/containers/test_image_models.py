@@ -86,6 +86,7 @@ def predicted(model, data, place, **keywords):
     return {path.name: path.read_bytes() for path in finished.folder.glob("predictions/**/*.png")}
 
 
+@pytest.mark.container
 @pytest.mark.exhaustive
 def test_an_image_of_ones_own_answers_without_network_and_with_a_read_only_input(engine, small_cvc, tmp_path):
     import sys
@@ -109,6 +110,7 @@ def test_an_image_of_ones_own_answers_without_network_and_with_a_read_only_input
         engines.remove_image(engine, tag)
 
 
+@pytest.mark.container
 @pytest.mark.slow
 @pytest.mark.exhaustive
 def test_an_image_of_our_adapters_answers_as_its_network(
@@ -135,6 +137,7 @@ def test_an_image_of_our_adapters_answers_as_its_network(
         engines.remove_image(engine, built.tag)
 
 
+@pytest.mark.container
 def test_an_image_that_is_not_here_is_named_and_not_pulled(engine, small_cvc, tmp_path):
     name = "docker:localhost/medbench/nobody@sha256:" + "0" * 64
     with pytest.raises(MedbenchError, match="medbench pulls none"):

@@ -66,6 +66,7 @@ class ACDCRelease(SlicedVolumeRelease):
 
     splits = ("train", "val", "test")
     structures = STRUCTURES
+    image_arrays = ("image", "img")
     label_hint = "Number structures as 'medbench challenges show acdc' does: 1 RV, 2 Myo, 3 LV."
     data_hint = (
         "Expected train/, valid/ and test/ with case_NNN_….npz as the TransUNet lineage prepares them, "
@@ -80,9 +81,9 @@ class ACDCRelease(SlicedVolumeRelease):
 
     def completeness(self, root: Path, split: str) -> tuple[int, int]:
         """Patients of the split in the prepared set; volumes of all splits in the other layouts."""
-        prepared = list(_prepared(root, split))
-        if prepared:
-            return len({case.group for case in prepared}), PATIENTS[split]
+        slices = list(_prepared(root, split))
+        if slices:
+            return len({case.group for case in slices}), PATIENTS[split]
         return sum(len(self._volumes(root, name)) for name in self.splits), VOLUMES
 
     def cases(self, root: Path, split: str) -> list[Case]:
@@ -115,9 +116,9 @@ class ACDCRelease(SlicedVolumeRelease):
             volume = nifti_mha.read_volume(path)
             values = volume.array.astype(np.float32)
             low, high = float(values.min()), float(values.max())
-            scaled = (values - low) / (high - low if high > low else 1.0)
-            return Volume(_stacked(scaled, path), volume.spacing, volume.origin, volume.direction)
-        values = _stacked(_array(path, "image", "img"), path)
+            intensities = (values - low) / (high - low if high > low else 1.0)
+            return Volume(_stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
+        values = _stacked(_array(path, *self.image_arrays), path)
         low, high = float(values.min(initial=0)), float(values.max(initial=0))
         if not (low >= -1e-3 and high <= 1 + 1e-3):
             raise MedbenchError(
@@ -140,11 +141,11 @@ class ACDCRelease(SlicedVolumeRelease):
         else:
             volume = Volume(_array(path, "label"), case.facts.get("spacing_mm"))
         labels = _stacked(volume.array, path)
-        shown = counted(labels, [0, *STRUCTURES.values()])
-        if shown:
+        strangers = counted(labels, [0, *STRUCTURES.values()])
+        if strangers:
             raise MedbenchError(
                 "data.label_unknown",
-                f"{path}: holds the label values {shown}, known are 0 to 3.",
+                f"{path}: holds the label values {strangers}, known are 0 to 3.",
                 "The file is scaled (0/255), interpolated, or of another set.",
             )
         return Volume(labels.astype(np.uint8), volume.spacing, volume.origin, volume.direction)
@@ -170,9 +171,11 @@ class ACDCRelease(SlicedVolumeRelease):
             findings.append(Finding("note", f"{split}: {what}."))
         for split, cases in by_split.items():
             others = {group: other for other in owners if other != split for group in owners[other]}
-            shared = sorted({case.group for case in cases} & others.keys())
-            if shared and split != "train":
-                message = f"{split}: {shared[0]} lies in {others[shared[0]]} too ({len(shared)} patients do)."
+            patients = sorted({case.group for case in cases} & others.keys())
+            if patients and split != "train":
+                message = (
+                    f"{split}: {patients[0]} lies in {others[patients[0]]} too ({len(patients)} patients do)."
+                )
                 findings.append(Finding("error", message, "Scores on it would be of training data."))
         return [*findings, *check_volumes(self, by_split, {})]
 

@@ -40,5 +40,5 @@ def _write(root: Path, part: str, index: int, number: int) -> None:
     rng = np.random.default_rng([SEED, list(PARTS).index(part), index, number])
     folder = root / PARTS[part] / name
     folder.mkdir(parents=True, exist_ok=True)
-    _, encoded = cv2.imencode(".jpg", draw_slice(rng, cast(Tumour, name)), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    encoded.tofile(folder / f"{'Tr' if part == 'train' else 'Te'}-{name[:2]}_{number + 10:04}.jpg")
+    _, jpeg = cv2.imencode(".jpg", draw_slice(rng, cast(Tumour, name)), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    jpeg.tofile(folder / f"{'Tr' if part == 'train' else 'Te'}-{name[:2]}_{number + 10:04}.jpg")

@@ -146,7 +146,7 @@ class Edition:
         reference: suffix of the label map in file names.
         example: name of a case, with ``{}`` for its number.
         penalty_mm: lesion-wise HD95 of a failed case; ``None`` is the image's diagonal in voxels.
-        assumed: what of the protocol no public document states; it stands beside the protocol's name.
+        assumptions: what of the protocol no public document states; it stands beside the protocol's name.
     """
 
     protocol: str
@@ -159,7 +159,7 @@ class Edition:
     reference: str = "seg"
     example: str = ""
     penalty_mm: float | None = 374.0
-    assumed: str = ""
+    assumptions: str = ""
 
     def named_regions(self) -> dict[str, tuple[int, ...]]:
         """Labels of every region by each of its names."""
@@ -182,7 +182,7 @@ class Edition:
                     (0.0, None if measure.unit else 1.0),
                     headline=measure.headline,
                     protocol=", ".join(
-                        part for part in (self.protocol, measure.variant, self.assumed) if part
+                        part for part in (self.protocol, measure.variant, self.assumptions) if part
                     ),
                 ),
                 measure,
@@ -216,7 +216,7 @@ def _lesionwise_2025(cohort: str, **others: Any) -> Edition:
     states which lesions are joined or left out; those of the 2024 program, whose columns these are, stand in.
     """
     facts = {"rule": f"brats2024_{cohort}", "example": f"BraTS-{cohort.upper()}-{{:05d}}-000", **others}
-    return Edition("brats2025_lesionwise", assumed="lesions as in 2024 (assumed)", **facts)
+    return Edition("brats2025_lesionwise", assumptions="lesions as in 2024 (assumed)", **facts)
 
 
 EDITIONS: Mapping[str, tuple[str, Edition]] = {

@@ -101,13 +101,13 @@ class CheXpertRelease(RadiographFiles, ImageLabelRelease):
 
 def _leaking(images: Sequence[LabelledImage], split: str) -> list[LabelledImage]:
     """Images of a split of the public program, which draws rows of the training table."""
-    learnt = [image for image in images if image.part != "test"]
-    if not learnt:
+    training_images = [image for image in images if image.part != "test"]
+    if not training_images:
         return []
-    table = learnt[0].reference
+    table = training_images[0].reference
     rows = read_table(table, "Path")
     own = {_name_of(rows[number]["Path"]) for number in leaking_rows(table, LABELS)[split]}
-    return [image for image in learnt if image.id in own]
+    return [image for image in training_images if image.id in own]
 
 
 def _name_of(path: str) -> str:
@@ -131,8 +131,8 @@ def frontal_images(table: Path, part: str) -> list[LabelledImage]:
         MedbenchError: for a table that cannot be read, or lacks a column.
     """
     rows = read_table(table, "Path", "Frontal/Lateral", *LABELS)
-    numbered = enumerate(rows, 2)
-    return [_image(table, part, line, row) for line, row in numbered if row["Frontal/Lateral"] == "Frontal"]
+    lines = enumerate(rows, 2)
+    return [_image(table, part, line, row) for line, row in lines if row["Frontal/Lateral"] == "Frontal"]
 
 
 def _image(table: Path, part: str, line: int, row: Mapping[str, str]) -> LabelledImage:

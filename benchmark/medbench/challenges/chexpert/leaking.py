@@ -45,20 +45,20 @@ def leaking_rows(table: Path, labels: Sequence[str]) -> Mapping[str, frozenset[i
 
 
 @functools.lru_cache(maxsize=4)
-def _rows(table: Path, labels: tuple[str, ...], size: int, changed: int) -> Mapping[str, frozenset[int]]:
+def _rows(table: Path, labels: tuple[str, ...], size: int, mtime_ns: int) -> Mapping[str, frozenset[int]]:
     rows = read_table(table, "Frontal/Lateral", *labels)
     share = min(1.0, len(rows) / RELEASED_ROWS)
     alone = max(1, round(ALONE * share))
-    taken: set[int] = set()
+    lone_rows: set[int] = set()
     for label in labels:
         own = [number for number, row in enumerate(rows) if _is_alone(row, label, labels)]
         order = np.random.RandomState(0).permutation(len(own))[:alone]
-        taken |= {own[place] for place in order}
-    left = [number for number in range(len(rows)) if number not in taken]
-    positions = np.random.RandomState(0).permutation(len(left))[: max(1, round(DRAWN * share))].tolist()
+        lone_rows |= {own[place] for place in order}
+    rest = [number for number in range(len(rows)) if number not in lone_rows]
+    positions = np.random.RandomState(0).permutation(len(rest))[: max(1, round(DRAWN * share))].tolist()
     return {
-        "leaking_train": frozenset(left) - frozenset(positions),
-        "leaking_val": frozenset(left[position] for position in positions),
+        "leaking_train": frozenset(rest) - frozenset(positions),
+        "leaking_val": frozenset(rest[position] for position in positions),
     }
 
 

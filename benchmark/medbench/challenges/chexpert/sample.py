@@ -38,8 +38,8 @@ def write_sample(root: Path) -> None:
     header = ",".join(("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS))
     rows: dict[str, list[str]] = {"train": [], "valid": []}
     for index in range(len(KINDS)):
-        learnt = drawn_names(_names(index), QUOTA, lambda name: hashed_part(name, 0.0, VAL))
-        names = [("train", name) for name, _ in learnt]
+        training_names = drawn_names(_names(index), QUOTA, lambda name: hashed_part(name, 0.0, VAL))
+        names = [("train", name) for name, _ in training_names]
         names += [("valid", f"patient{64500 + index * TEST + number}") for number in range(TEST)]
         for part, name in names:
             rows[part].append(_write(root, part, name, index))
@@ -55,21 +55,21 @@ def _write(root: Path, part: str, name: str, index: int) -> str:
     """Write an image; its row of the table."""
     rng = np.random.default_rng([SEED, int(name.removeprefix("patient"))])
     seed = int(rng.integers(2**31))
-    shown = [int(k == index) for k in range(len(LABELS))]
+    findings = [int(k == index) for k in range(len(LABELS))]
     if index < len(LABELS) and rng.random() < SECOND:
-        shown[int(rng.integers(len(LABELS)))] = 1
+        findings[int(rng.integers(len(LABELS)))] = 1
     path = Path(FOLDER) / part / name / "study1" / "view1_frontal.jpg"
-    raster.write_image(root / path, _drawn(shown, seed))
+    raster.write_image(root / path, _drawn(findings, seed))
     unsure = [part == "train" and value == UNCERTAIN[label] and rng.random() < UNSURE
-              for label, value in zip(LABELS, shown, strict=True)]  # fmt: skip
-    cells = ["-1.0" if doubt else f"{value}.0" for value, doubt in zip(shown, unsure, strict=True)]
+              for label, value in zip(LABELS, findings, strict=True)]  # fmt: skip
+    cells = ["-1.0" if doubt else f"{value}.0" for value, doubt in zip(findings, unsure, strict=True)]
     return ",".join((path.as_posix(), "Female", "60", "Frontal", "AP", *cells))
 
 
-def _drawn(shown: list[int], seed: int) -> npt.NDArray[np.uint8]:
+def _drawn(findings: list[int], seed: int) -> npt.NDArray[np.uint8]:
     """The brightest of one drawing a finding."""
     kinds: list[tuple[Kind, tuple[str, ...]]] = [
-        (KINDS[k], SIDES if LABELS[k] == "Edema" else ()) for k, value in enumerate(shown) if value
+        (KINDS[k], SIDES if LABELS[k] == "Edema" else ()) for k, value in enumerate(findings) if value
     ]
     drawings = []
     for kind, sides in kinds or [("none", ())]:

@@ -21,12 +21,12 @@ HEADER = "img_id,study_id,tumor"
 
 def drawn_cases() -> list[str]:
     """Cases of the sample, so many of each split by hash."""
-    left, cases, number = dict(CASES), [], 8000
-    while any(left.values()):
+    remaining, cases, number = dict(CASES), [], 8000
+    while any(remaining.values()):
         number += 1
         case = f"2019-{number:05}"
-        if left[hashed_split(case)]:
-            left[hashed_split(case)] -= 1
+        if remaining[hashed_split(case)]:
+            remaining[hashed_split(case)] -= 1
             cases.append(case)
     return cases
 

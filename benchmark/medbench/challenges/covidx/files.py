@@ -108,11 +108,11 @@ def _lines(table: Path, folder: Path, part: str) -> list[ClassedImage]:
                 "Use the file as released.",
             )
         patient, name, label, source = words[0], " ".join(words[1:-2]), words[-2], words[-1]
-        known = label in CLASSES
-        fault = "" if known else f"{table}, line {number}: '{label[:40]}' is no class."
+        is_class = label in CLASSES
+        fault = "" if is_class else f"{table}, line {number}: '{label[:40]}' is no class."
         group = f"{source}/{patient}"
         own = part if part == "test" else hashed_part(group, 0.0, VAL)
-        image_class = CLASSES.index(label) if known else None
+        image_class = CLASSES.index(label) if is_class else None
         images.append(
             ClassedImage(f"{part}-{_id(name)}", folder / name, table, image_class, group, own, fault)
         )

@@ -31,8 +31,10 @@ def write_sample(root: Path) -> None:
     lines: dict[str, list[str]] = {"train": [], "test": []}
     for index, label in enumerate(CLASSES):
         numbers = (f"{index}{number:04}" for number in itertools.count())
-        learnt = drawn_names(numbers, QUOTA, lambda name: hashed_part(f"{SOURCE}/{name}", 0.0, VAL), _group)
-        names = [("train", name) for name, _ in learnt]
+        training_names = drawn_names(
+            numbers, QUOTA, lambda name: hashed_part(f"{SOURCE}/{name}", 0.0, VAL), _group
+        )
+        names = [("train", name) for name, _ in training_names]
         names += [("test", f"9{index}{number:03}") for number in range(TEST)]
         for part, name in names:
             raster.write_label_map(root / part / f"{name}.png", _image(label, int(name)))

@@ -66,14 +66,14 @@ class DeclaredBoxRelease(DeclaredRelease, ImageBoxRelease):
             if stray:
                 text = f"{path}: {len(stray)} annotations name an image that is not there: {named(stray)}."
                 yield Finding("error", text, "Add the images to the file, or remove the annotations.")
-        mentioned = {
+        case_images = {
             path for item in find_items(self.declaration, root).cases for path in item.inputs.values()
         }
         below = matches(root, self.declaration.images, files_below(root))
         alone = [
             one.path.name
             for one in below
-            if one.path not in mentioned and one.path.suffix.lower() in raster.SUFFIXES
+            if one.path not in case_images and one.path.suffix.lower() in raster.SUFFIXES
         ]
         if alone:
             text = f"{len(alone)} images are in no JSON file: {named(alone)}."
@@ -128,10 +128,10 @@ def box_columns(declaration: Declaration) -> tuple[BoxColumn, ...]:
     Raises:
         MedbenchError: ``declaration.entry`` for a metric that is none of boxes.
     """
-    known = {column.spec.convention: column for column in COLUMNS}
-    for written in declaration.metrics:
-        if written not in known:
-            raise declaration.error("metrics", f"names '{written}'", f"Of boxes: {', '.join(known)}.")
-    shared = tuple(known[name] for name in declaration.metrics or known)
+    by_metric = {column.spec.convention: column for column in COLUMNS}
+    for entry in declaration.metrics:
+        if entry not in by_metric:
+            raise declaration.error("metrics", f"names '{entry}'", f"Of boxes: {', '.join(by_metric)}.")
+    columns = tuple(by_metric[name] for name in declaration.metrics or by_metric)
     classes = tuple(declaration.labels)
-    return shared if not 1 < len(classes) <= MOST_CLASS_COLUMNS else (*shared, *class_box_columns(classes))
+    return columns if not 1 < len(classes) <= MOST_CLASS_COLUMNS else (*columns, *class_box_columns(classes))

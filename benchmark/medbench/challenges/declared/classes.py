@@ -40,8 +40,8 @@ class DeclaredClassRelease(DeclaredRelease, ImageClassRelease):
         return names.index(item.class_name) if item.class_name in names else None
 
     def _fault(self, item: Item) -> str:
-        shown = f"the class '{item.class_name}', which no name has" if item.class_name else "no class"
-        return f"{next(iter(item.inputs.values()))}: has {shown} ({', '.join(self.card.image_classes)})."
+        content = f"the class '{item.class_name}', which no name has" if item.class_name else "no class"
+        return f"{next(iter(item.inputs.values()))}: has {content} ({', '.join(self.card.image_classes)})."
 
     def images(self, root: Path) -> list[ClassedImage]:
         """Every image of the folder."""
@@ -71,19 +71,19 @@ def figures_of(declaration: Declaration) -> tuple[Figure, ...]:
     Raises:
         MedbenchError: ``declaration.entry`` for a metric that is none of classified images.
     """
-    used = declaration.metrics or tuple(_FIGURES)
-    for written in used:
-        if written not in _FIGURES:
+    entries = declaration.metrics or tuple(_FIGURES)
+    for entry in entries:
+        if entry not in _FIGURES:
             hint = f"Of classified images: {', '.join(_FIGURES)}."
-            raise declaration.error("metrics", f"names '{written}'", hint)
-    shared = tuple(
-        figure_column(written.partition(".")[0], title, written, value, headline=index < 2)
-        for index, written in enumerate(used)
-        for title, value in [_FIGURES[written]]
+            raise declaration.error("metrics", f"names '{entry}'", hint)
+    columns = tuple(
+        figure_column(entry.partition(".")[0], title, entry, value, headline=index < 2)
+        for index, entry in enumerate(entries)
+        for title, value in [_FIGURES[entry]]
     )
     if len(declaration.labels) > MOST_CLASS_COLUMNS:
-        return shared
-    return (*shared, *class_columns(tuple(declaration.labels), "auc", "sensitivity", "specificity"))
+        return columns
+    return (*columns, *class_columns(tuple(declaration.labels), "auc", "sensitivity", "specificity"))
 
 
 def class_names(declaration: Declaration) -> tuple[str, ...]:

@@ -110,15 +110,15 @@ def _read(path: Path, labels: Sequence[tuple[str, int]], column: str, state: tup
     value = coco_value(path)
     if value is None:
         raise _wrong(path, f"lacks one of the lists {', '.join(PARTS)}")
-    own, declared = category_ids(path, value), dict(labels)
-    other = next((name for name in own if name in declared and own[name] != declared[name]), None)
+    own, label_ids = category_ids(path, value), dict(labels)
+    other = next((name for name in own if name in label_ids and own[name] != label_ids[name]), None)
     if other is not None:
         raise MedbenchError(
             "data.coco_categories",
-            f"{path}: the category '{other}' has the id {own[other]}, in labels {declared[other]}.",
+            f"{path}: the category '{other}' has the id {own[other]}, in labels {label_ids[other]}.",
             "All JSON files of a data set need the same ids of categories.",
         )
-    classes = {id: index for index, id in enumerate(declared.values())}
+    classes = {id: index for index, id in enumerate(label_ids.values())}
     entries = _entries_of(path, value["images"], column)
     objects: dict[Any, list[tuple[int, Any]]] = {id: [] for id, _ in entries}
     stray = []

@@ -50,26 +50,26 @@ def columns_of(declaration: Declaration, structures: Mapping[str, int], axes: in
     Raises:
         MedbenchError: ``declaration.entry`` for unknown metrics, rules and tolerances.
     """
-    listed = []
-    used = declaration.metrics or DEFAULTS[axes]
+    columns = []
+    entries = declaration.metrics or DEFAULTS[axes]
     rules = dict(declaration.empty)
-    for written in used:
-        listed += _of_metric(declaration, written, structures, rules, first=written == used[0])
-    strange = [key for key in rules if key != "*" and all(key != one.convention.id for one in listed)]
+    for entry in entries:
+        columns += _of_metric(declaration, entry, structures, rules, first=entry == entries[0])
+    strange = [key for key in rules if key != "*" and all(key != one.convention.id for one in columns)]
     if strange:
         raise declaration.error("empty", f"names '{strange[0]}', which is no metric of it", "Remove it.")
-    return tuple(listed)
+    return tuple(columns)
 
 
 def _of_metric(
     declaration: Declaration,
-    written: str,
+    entry: str,
     structures: Mapping[str, int],
     rules: Mapping[str, str],
     *,
     first: bool,
 ) -> list[Column]:
-    convention, tolerance = _parsed(declaration, written)
+    convention, tolerance = _parsed(declaration, entry)
     rule = rules.get(convention.id) or rules.get("*") or _empty_rule(convention)
     try:
         empty_policy(rule)
@@ -83,8 +83,8 @@ def _of_metric(
             "missing", f"is 'worst', and {convention.id} has no worst value", 'Set missing = "undefined".'
         )
     bounds = (None if np.isinf(low) else low, None if np.isinf(high) else high)
-    title = written.replace("hd95", "HD95").replace("dice", "Dice").replace("iou", "IoU")
-    name = _slug(written)
+    title = entry.replace("hd95", "HD95").replace("dice", "Dice").replace("iou", "IoU")
+    name = _slug(entry)
     specs = [("", name, title)]
     if len(structures) > 1:
         specs += [(label, f"{name}_{_slug(label)}", f"{title} {label}") for label in structures]
@@ -99,22 +99,22 @@ def _of_metric(
     ]  # fmt: skip
 
 
-def _parsed(declaration: Declaration, written: str) -> tuple[Convention, float | None]:
-    match = _TOLERANCE.fullmatch(written)
-    id = match["id"] if match else written
+def _parsed(declaration: Declaration, entry: str) -> tuple[Convention, float | None]:
+    match = _TOLERANCE.fullmatch(entry)
+    id = match["id"] if match else entry
     try:
         convention = metric(id)
     except MedbenchError as error:
         named_after = list_metrics(f"{id}.*")
         hint = f"Name its convention: {', '.join(named_after)}." if named_after else error.hint
-        raise declaration.error("metrics", f"names '{written}'", hint) from error
+        raise declaration.error("metrics", f"names '{entry}'", hint) from error
     if not convention.compares_masks:
         raise declaration.error("metrics", f"names {id}, which compares no masks", "See 'medbench metrics'.")
     needs = "tolerance" in convention.options
     length = "px" if declaration.spacing == "pixel" else "mm"
     if match is None or needs != (match["number"] is not None) or (needs and match["unit"] != length):
         form = f"{id}@2{length}" if needs else id
-        raise declaration.error("metrics", f"names '{written}'", f"With these spacings write {form}.")
+        raise declaration.error("metrics", f"names '{entry}'", f"With these spacings write {form}.")
     return convention, float(match["number"]) if needs else None
 
 

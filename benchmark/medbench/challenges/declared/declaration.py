@@ -206,8 +206,8 @@ def _check_coco(declaration: Declaration) -> None:
     check_template(declaration.images)
     if not declaration.table:
         raise declaration.error("table", "is missing", 'For example table = "annotations.json".')
-    of_splits, given = "{split}" in declaration.table, declaration.splits.rule == "given"
-    if of_splits != given:
+    of_splits, has_splits = "{split}" in declaration.table, declaration.splits.rule == "given"
+    if of_splits != has_splits:
         hint = (
             'Each split has a JSON of its own: splits = ["train", "test"].'
             if of_splits
@@ -260,22 +260,22 @@ class _Reader:
 
     def labels(self, task: str) -> dict[str, int]:
         entries = self.table.get("labels", {})
-        named = (
+        values = (
             {str(name): index for index, name in enumerate(entries)} if isinstance(entries, list) else entries
         )
-        if len(named) != len(entries):
+        if len(values) != len(entries):
             raise self.error("labels", "names a label twice", "Give each label a name of its own.")
         most = LARGEST_ID if task == "detection" else 255
-        for name, value in named.items():
+        for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 hint = f"Values are whole numbers from 0 to {most}."
                 raise self.error("labels", f"gives '{name}' the value {value!r}", hint)
-        if len(set(named.values())) != len(named):
+        if len(set(values.values())) != len(values):
             raise self.error("labels", "gives two names to one value", "Give each label a value of its own.")
-        ordered = dict(sorted(named.items(), key=lambda entry: entry[1]))
-        if task == "segmentation" and ordered and 0 not in ordered.values():
-            ordered = {"background": 0, **ordered}
-        return ordered
+        labels = dict(sorted(values.items(), key=lambda entry: entry[1]))
+        if task == "segmentation" and labels and 0 not in labels.values():
+            labels = {"background": 0, **labels}
+        return labels
 
     def modalities(self) -> tuple[str, ...]:
         value = self.table.get("modalities", ())
@@ -342,10 +342,10 @@ class _Reader:
             return SplitRule("given", tuple(str(one) for one in value.get("names", ("train", "val", "test"))))
         if rule not in ("by group", "folds"):
             raise self.error("splits", f"has the rule '{rule}'", "Known: given, by group, folds.")
-        known = {"rule", "seed", "folds"} if rule == "folds" else {"rule", "seed", "test", "val"}
-        wrong = [key for key in value if key not in known]
+        keys = {"rule", "seed", "folds"} if rule == "folds" else {"rule", "seed", "test", "val"}
+        wrong = [key for key in value if key not in keys]
         if wrong:
-            raise self.error("splits", f"names '{wrong[0]}'", f"Known: {', '.join(sorted(known))}.")
+            raise self.error("splits", f"names '{wrong[0]}'", f"Known: {', '.join(sorted(keys))}.")
         seed, folds = value.get("seed", 0), value.get("folds", 5)
         if not isinstance(seed, int) or not isinstance(folds, int) or seed < 0 or folds < 2:
             raise self.error("splits", "has no such seed or folds", "Seeds are 0 or more, folds 2 or more.")

@@ -29,26 +29,26 @@ def grouped(findings: Sequence[Finding], files: Collection[Path]) -> list[Findin
         findings: each begins with the file that it is of, or is of the whole folder.
         files: of the data set.
     """
-    known = {str(path): path.name for path in files}
+    names = {str(path): path.name for path in files}
     groups: dict[tuple[str, ...], list[_Part]] = {}
     order: list[tuple[Finding, tuple[str, ...] | None]] = []
     for finding in findings:
         head, colon, words = finding.message.partition(": ")
-        kind = _kind(words, known), _kind(finding.advice, known)
-        key = (finding.severity, *kind) if colon and head in known else None
+        kind = _kind(words, names), _kind(finding.advice, names)
+        key = (finding.severity, *kind) if colon and head in names else None
         if key is None or key not in groups:
             order.append((finding, key))
         if key is not None:
-            groups.setdefault(key, []).append(_Part(known[head], words))
+            groups.setdefault(key, []).append(_Part(names[head], words))
     return [
         finding if key is None or len(groups[key]) == 1 else replace(finding, message=_together(groups[key]))
         for finding, key in order
     ]
 
 
-def _kind(words: str, known: Collection[str]) -> str:
+def _kind(words: str, names: Collection[str]) -> str:
     """Words without the numbers and files that differ from one finding to the next."""
-    plain = ("#" if word.rstrip(".,") in known else word for word in words.split(" "))
+    plain = ("#" if word.rstrip(".,") in names else word for word in words.split(" "))
     return _FIGURES.sub("#", " ".join(plain))
 
 
@@ -60,9 +60,9 @@ def _together(parts: Sequence[_Part]) -> str:
     more = ", …" if len(parts) > MOST_NAMED else ""
     own = [" ".join(one[len(before) : len(one) - len(after)]).strip(",") for one in words]
     gap = ["…" if any(own) else ""]
-    shared = " ".join(word for word in (*before, *gap, *after) if word)
+    message = " ".join(word for word in (*before, *gap, *after) if word)
     names = [f"{part.name} ({text})" if text else part.name for part, text in zip(parts, own, strict=True)]
-    return f"{len(parts)} files: {shared}: {', '.join(names[:MOST_NAMED])}{more}."
+    return f"{len(parts)} files: {message}: {', '.join(names[:MOST_NAMED])}{more}."
 
 
 def _shared(rows: Sequence[Sequence[str]]) -> list[str]:

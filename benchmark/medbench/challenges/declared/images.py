@@ -44,11 +44,11 @@ class DeclaredImageRelease(DeclaredRelease):
         """
         check_alone(path, raster.SUFFIXES)
         image = raster.read_image(path)
-        declared, own = self.declaration.channels, 1 if image.ndim == 2 else image.shape[2]
-        if declared is not None and own != declared:
+        due, own = self.declaration.channels, 1 if image.ndim == 2 else image.shape[2]
+        if due is not None and own != due:
             raise MedbenchError(
                 "data.channels",
-                f"{path}: has {_channels(own)}, {self.card.name} declares {_channels(declared)}.",
+                f"{path}: has {_channels(own)}, {self.card.name} declares {_channels(due)}.",
                 "Convert it, or leave channels out to take both.",
             )
         if image.dtype == np.uint8:
@@ -132,8 +132,8 @@ class DeclaredImageRelease(DeclaredRelease):
 def scaled_to_one(image: npt.NDArray[Any], values: tuple[float, float]) -> npt.NDArray[np.float32]:
     """An image from 0 to 1, by the values that are black and white; what lies outside is cut off."""
     low, high = values
-    scaled: npt.NDArray[np.float32] = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
-    return scaled
+    intensities: npt.NDArray[np.float32] = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
+    return intensities
 
 
 def _channels(count: int) -> str:
@@ -230,8 +230,8 @@ class DeclaredImageScorer(Scorer):
 
     @property
     def _spacing(self) -> tuple[float, ...] | str | None:
-        declared = self.release.declaration.spacing
-        return None if declared == "file" else declared
+        spacing = self.release.declaration.spacing
+        return None if spacing == "file" else spacing
 
     def score_file(self, case: Case, path: Path) -> CaseScores:
         """All columns of one label map.

@@ -11,10 +11,11 @@ from typing import Any
 
 from medbench.challenges.declared.coco import CocoImage, coco_tables, read_coco
 from medbench.challenges.declared.declaration import Declaration
+from medbench.challenges.declared.own_table import own_path, read_own_table
 from medbench.challenges.declared.templates import Match, files_below, matches
 from medbench.core.errors import MedbenchError
 from medbench.io.gate.listing import is_metadata
-from medbench.io.tables import plain_text, read_table
+from medbench.io.tables import plain_text
 
 MOST_NAMED = 5
 
@@ -110,9 +111,9 @@ def read_data_set_file(path: Path) -> DataSetFile:
             "Name each value of the label maps once.",
         )
     labels.pop("ignore", None)
-    ordered = dict(sorted(labels.items(), key=lambda entry: entry[1]))
+    in_order = dict(sorted(labels.items(), key=lambda entry: entry[1]))
     names = tuple(str(channels[key]) for key in sorted(channels, key=int))
-    return DataSetFile(ordered, names, str(facts.get("file_ending", ".nii.gz")), training, tests)
+    return DataSetFile(in_order, names, str(facts.get("file_ending", ".nii.gz")), training, tests)
 
 
 def _relative(name: Any) -> str:
@@ -144,9 +145,9 @@ def find_items(declaration: Declaration, root: Path) -> Items:
             f"Check --data, or [data.{declaration.name}] in {declaration.path}.",
         )
     ids: dict[tuple[str, str], Item] = {}
-    given = declaration.splits.rule == "given"
+    has_splits = declaration.splits.rule == "given"
     for item in items.cases:
-        first = ids.setdefault((item.split if given else "", item.id), item)
+        first = ids.setdefault((item.split if has_splits else "", item.id), item)
         if first is not item:
             paths = [next(iter(one.inputs.values())) for one in (first, item)]
             raise MedbenchError(
@@ -156,15 +157,15 @@ def find_items(declaration: Declaration, root: Path) -> Items:
             )
     if declaration.group:
         pattern = re.compile(declaration.group)
-        grouped = tuple(replace(item, group=_group(pattern, item.id)) for item in items.cases)
-        if not any(item.group for item in grouped):
+        cases = tuple(replace(item, group=_group(pattern, item.id)) for item in items.cases)
+        if not any(item.group for item in cases):
             raise MedbenchError(
                 "data.group",
                 f"{declaration.name}: the group '{declaration.group}' is in no case's name, for example "
                 f"{items.cases[0].id}.",
                 "Give a regular expression whose part in () names the patient or the video.",
             )
-        items = replace(items, cases=grouped)
+        items = replace(items, cases=cases)
     return items
 
 
@@ -275,13 +276,13 @@ def _below(root: Path, name: str) -> Path:
 
 def _by_table(declaration: Declaration, root: Path) -> Items:
     columns = declaration.columns
-    rows = read_table(_below(root, declaration.table), *columns.values())
+    rows = read_own_table(_below(root, declaration.table), *columns.values())
     key = declaration.modalities[0] if declaration.modalities else "image"
     cases = []
     for row in rows:
         values = {name: row[column].strip() for name, column in columns.items()}
-        image = values["image"]
-        mask = values.get("mask", "")
+        image = own_path(values["image"])
+        mask = own_path(values.get("mask", ""))
         stem = Path(image).with_suffix("").as_posix().removesuffix(".nii")
         cases.append(
             Item(

@@ -14,6 +14,7 @@ from medbench.challenges.declared.splits import (
     fold_names,
     named,
     rule_text,
+    shared_groups,
     split_ids,
     split_meaning,
     split_names,
@@ -68,9 +69,9 @@ class DeclaredRelease(Release):
         return fold_names(self.declaration) if self.declaration.splits.rule == "folds" else ()
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule; size and hash where the split was drawn."""
+        """The rule; size and hash where the splits are kept."""
         file = self.declaration.splits_file
-        if self.declaration.splits.rule == "given" or not file.exists() or split == CROSS_VALIDATION:
+        if not file.exists() or split == CROSS_VALIDATION:
             return SplitFacts(rule_text(self.declaration))
         ids = read_json(file)["splits"].get(split, [])
         return SplitFacts(rule_text(self.declaration), len(ids), sha256_json(ids))
@@ -84,25 +85,25 @@ class DeclaredRelease(Release):
         self.check_split(split)
         items = find_items(self.declaration, root)
         by_split = split_ids(self.declaration, items.cases)
-        given = self.declaration.splits.rule == "given"
-        shared, count = _shared_groups(items.cases, by_split, self.disjoint_splits()[0])
-        if shared:
-            text = f"{root}: {len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+        has_splits = self.declaration.splits.rule == "given"
+        groups, count = shared_groups(items.cases, by_split, self.disjoint_splits()[0])
+        if groups:
+            text = f"{root}: {len(groups)} of {count} groups lie in more than one split: {named(groups)}."
             anew = f"Drawn by other groups: remove {self.declaration.splits_file.name} to draw them anew."
-            raise MedbenchError("splits.group_shared", text, KEEP_APART if given else anew)
-        by_id = {item.id: item for item in items.cases if not given or item.split == split}
-        chosen = [
+            raise MedbenchError("splits.group_shared", text, KEEP_APART if has_splits else anew)
+        by_id = {item.id: item for item in items.cases if not has_splits or item.split == split}
+        entries = [
             (f"{part}/{case}" if self.parts(split) else case, by_id[case])
             for part in self.parts(split) or (split,)
             for case in by_split[part]
             if case in by_id
         ]
-        if not chosen:
-            known = ", ".join(f"{name}: {len(ids)}" for name, ids in by_split.items())
+        if not entries:
+            counts = ", ".join(f"{name}: {len(ids)}" for name, ids in by_split.items())
             raise MedbenchError(
-                "data.empty", f"{root}: holds no case of split {split} ({known}).", self.data_hint
+                "data.empty", f"{root}: holds no case of split {split} ({counts}).", self.data_hint
             )
-        return [self.case(name, item) for name, item in chosen]
+        return [self.case(name, item) for name, item in entries]
 
     def case(self, name: str, item: Item) -> Case:
         """The case of an item."""
@@ -158,35 +159,22 @@ def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
 def _split_findings(
     declaration: Declaration, items: Items, by_split: Mapping[str, Sequence[str]], apart: Sequence[str]
 ) -> Iterator[Finding]:
-    by_id = {item.id: item for item in items.cases}
+    has_splits, file = declaration.splits.rule == "given", declaration.splits_file.name
+    present = {(item.split if has_splits else "", item.id) for item in items.cases}
     for split, ids in by_split.items():
-        yield Finding("note", f"{split}: {sum(case in by_id for case in ids)} cases.")
-    listed = {case for ids in by_split.values() for case in ids}
-    fresh = [case for case in by_id if case not in listed]
-    gone = sorted(case for case in listed if case not in by_id)
+        count = sum((split if has_splits else "", case) in present for case in ids)
+        yield Finding("note", f"{split}: {count} cases.")
+    entries = {(split if has_splits else "", case) for split, ids in by_split.items() for case in ids}
+    fresh = [case for split, case in present if (split, case) not in entries]
+    absent = sorted(case for split, case in entries if (split, case) not in present)
+    accept = f" To take the splits as the data are now, remove {file}." if has_splits else ""
     if fresh:
-        text = f"{len(fresh)} cases are in no split: {named(fresh)}."
-        yield Finding("warning", text, "Splits are never drawn anew; they stay unused.")
-    if gone:
-        text = f"{len(gone)} cases of the splits are not in the folder: {named(gone)}."
-        yield Finding("error", text, "Add them; until then scores are marked as of a subset.")
-    shared, count = _shared_groups(items.cases, by_split, apart)
-    if shared:
-        text = f"{len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+        text = f"{len(fresh)} cases are in no split: {named(sorted(fresh))}."
+        yield Finding("warning", text, f"Splits are never drawn anew; they stay unused.{accept}")
+    if absent:
+        text = f"{len(absent)} cases of the splits are not in the folder: {named(absent)}."
+        yield Finding("error", text, f"Add them; until then scores are marked as of a subset.{accept}")
+    groups, count = shared_groups(items.cases, by_split, apart)
+    if groups:
+        text = f"{len(groups)} of {count} groups lie in more than one split: {named(groups)}."
         yield Finding("error", text, KEEP_APART)
-
-
-def _shared_groups(
-    items: Sequence[Item], by_split: Mapping[str, Sequence[str]], apart: Sequence[str]
-) -> tuple[list[str], int]:
-    """Groups that lie in more than one of the splits that must not overlap, and the number of all groups."""
-    groups = {(item.split, item.id): item.group for item in items} | {
-        ("", item.id): item.group for item in items
-    }
-    owners: dict[str, set[str]] = {}
-    for split in apart:
-        for case in by_split.get(split, ()):
-            group = groups.get((split, case), groups.get(("", case), ""))
-            if group:
-                owners.setdefault(group, set()).add(split)
-    return sorted(group for group, splits in owners.items() if len(splits) > 1), len(owners)

@@ -1,7 +1,8 @@
-"""Splits of a declared data set: given by its layout, or drawn once by group and seed and kept in a file."""
+"""Splits of a declared data set: given by its layout or drawn by group and seed, and kept in a file."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,21 +41,82 @@ def fold_names(declaration: Declaration) -> tuple[str, ...]:
 
 
 def split_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Sequence[str]]:
-    """Split -> ids of its cases, unique within it; a draw is written to a file at first and never repeated.
+    """Split -> ids of its cases, unique within it; written to a file at first, and the same ever after.
 
     Raises:
-        MedbenchError: ``splits.changed`` for a file whose hash or rule is not what it was, ``splits.few``
-            for too few groups.
+        MedbenchError: ``splits.changed`` for a file whose hash or rule is not what it was and for cases that
+            the data now give to another split, ``splits.few`` for too few groups.
     """
-    rule = declaration.splits
-    if rule.rule == "given":
-        return {name: [item.id for item in items if item.split == name] for name in rule.names}
-    path = declaration.splits_file
-    if path.exists():
+    if declaration.splits.rule == "given":
+        return _given_ids(declaration, items)
+    if declaration.splits_file.exists():
         return _kept(declaration)
-    drawn = _drawn(declaration, items)
-    write_json(path, {**rule.as_json(), "splits": drawn, "sha256": sha256_json(drawn)})
-    return drawn
+    splits = _drawn(declaration, items)
+    _write(declaration, splits)
+    return splits
+
+
+def _given_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Sequence[str]]:
+    """The splits that the data give, as they were kept; a split that held nothing takes what it is given."""
+    given = {name: [item.id for item in items if item.split == name] for name in declaration.splits.names}
+    kept: Mapping[str, Sequence[str]] = {}
+    if declaration.splits_file.exists():
+        kept = _kept(declaration)
+        _refuse_moved(declaration, kept, given)
+    splits = {name: kept.get(name) or ids for name, ids in given.items()}
+    if splits != kept and any(splits.values()) and not shared_groups(items, splits, tuple(splits))[0]:
+        with contextlib.suppress(OSError):  # of a folder that cannot be written to: the data say them again
+            _write(declaration, splits)
+    return splits
+
+
+def _write(declaration: Declaration, splits: Mapping[str, Sequence[str]]) -> None:
+    entries = {**declaration.splits.as_json(), "splits": splits, "sha256": sha256_json(splits)}
+    write_json(declaration.splits_file, entries)
+
+
+def _refuse_moved(
+    declaration: Declaration, kept: Mapping[str, Sequence[str]], given: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse cases that the data give to another split than the one in which they were kept.
+
+    Raises:
+        MedbenchError: ``splits.changed``.
+    """
+    now = {name: set(ids) for name, ids in given.items()}
+    moved = [
+        f"{case} from {name} to {other}"
+        for name, ids in kept.items()
+        for case in ids
+        if case not in now[name]
+        for other in now
+        if case in now[other] and case not in kept[other]
+    ]
+    if moved:
+        file = declaration.splits_file
+        cases = "case has" if len(moved) == 1 else "cases have"
+        raise MedbenchError(
+            "splits.changed",
+            f"{declaration.name}: {len(moved)} {cases} moved since {file.name} was written: {named(moved)}.",
+            f"Put them back; to accept the change, remove {file}: scores before and after are then of other "
+            "splits.",
+        )
+
+
+def shared_groups(
+    items: Sequence[Item], by_split: Mapping[str, Sequence[str]], apart: Sequence[str]
+) -> tuple[list[str], int]:
+    """Groups that lie in more than one of the splits that must not overlap, and the number of all groups."""
+    groups = {(item.split, item.id): item.group for item in items} | {
+        ("", item.id): item.group for item in items
+    }
+    owners: dict[str, set[str]] = {}
+    for split in apart:
+        for case in by_split.get(split, ()):
+            group = groups.get((split, case), groups.get(("", case), ""))
+            if group:
+                owners.setdefault(group, set()).add(split)
+    return sorted(group for group, splits in owners.items() if len(splits) > 1), len(owners)
 
 
 def refuse_few(declaration: Declaration, items: Sequence[Item]) -> None:
@@ -71,7 +133,7 @@ def rule_text(declaration: Declaration) -> str:
     """The rule of the splits in a sentence."""
     rule = declaration.splits
     if rule.rule == "given":
-        return "given by the data set (own)"
+        return f"given by the data set, kept in {declaration.splits_file.name} (own)"
     how = f"{rule.folds} folds" if rule.rule == "folds" else _shares_text(rule.shares)
     return (
         f"{how} of the groups, drawn once with seed {rule.seed}, kept in {declaration.splits_file.name} (own)"
@@ -85,20 +147,21 @@ def _shares_text(shares: Mapping[str, float]) -> str:
 def _kept(declaration: Declaration) -> dict[str, list[str]]:
     """The splits in the file, checked against their hash and the declared rule."""
     path = declaration.splits_file
-    hint = f"Restore {path.name}; to draw anew, remove it: scores before and after are then of other splits."
+    anew = "take the splits of the data" if declaration.splits.rule == "given" else "draw anew"
+    hint = f"Restore {path.name}; to {anew}, remove it: scores before and after are then of other splits."
     try:
-        kept: dict[str, Any] = read_json(path)
-        splits: dict[str, list[str]] = kept["splits"]
-        sound = kept["sha256"] == sha256_json(splits)
+        content: dict[str, Any] = read_json(path)
+        splits: dict[str, list[str]] = content["splits"]
+        sound = content["sha256"] == sha256_json(splits)
     except (ValueError, KeyError, TypeError) as error:
         raise MedbenchError("splits.changed", f"{path}: cannot be read as splits.", hint) from error
     if not sound:
         raise MedbenchError("splits.changed", f"{path}: its cases are not those of its hash.", hint)
-    was = {key: value for key, value in kept.items() if key not in ("splits", "sha256")}
+    was = {key: value for key, value in content.items() if key not in ("splits", "sha256")}
     if was != declaration.splits.as_json():
         raise MedbenchError(
             "splits.changed",
-            f"{path}: was drawn by {was}, the declaration says {declaration.splits.as_json()}.",
+            f"{path}: was written by {was}, the declaration says {declaration.splits.as_json()}.",
             hint,
         )
     return splits
@@ -113,33 +176,41 @@ def _drawn(declaration: Declaration, items: Sequence[Item]) -> dict[str, list[st
     order = [names[index] for index in np.random.default_rng(rule.seed).permutation(len(names))]
     if rule.rule == "folds":
         if len(order) < rule.folds:
-            raise _few(declaration, len(order), f"{rule.folds} folds")
-        tested = {
+            raise _few(declaration, groups, f"{rule.folds} folds")
+        folds = {
             fold: sorted(case for group in order[index :: rule.folds] for case in groups[group])
             for index, fold in enumerate(fold_names(declaration))
         }
         every = sorted(case for cases in groups.values() for case in cases)
-        return tested | {
+        return folds | {
             f"{fold}_train": [case for case in every if case not in set(cases)]
-            for fold, cases in tested.items()
+            for fold, cases in folds.items()
         }
     shares = {name: share for name, share in rule.shares.items() if share}
     counts = {name: max(1, round(share * len(order))) for name, share in shares.items()}
     if len(order) <= sum(counts.values()):
-        raise _few(declaration, len(order), " and ".join(("train", *counts)))
-    drawn: dict[str, list[str]] = {}
+        raise _few(declaration, groups, " and ".join(("train", *counts)))
+    parts: dict[str, list[str]] = {}
     for name, count in counts.items():
-        drawn[name] = sorted(case for group in order[:count] for case in groups[group])
+        parts[name] = sorted(case for group in order[:count] for case in groups[group])
         order = order[count:]
     train = sorted(case for group in order for case in groups[group])
-    return {"train": train, **drawn}
+    return {"train": train, **parts}
 
 
-def _few(declaration: Declaration, groups: int, what: str) -> MedbenchError:
+def _few(declaration: Declaration, groups: Mapping[str, Sequence[str]], what: str) -> MedbenchError:
+    hint = "Add cases, ask for fewer folds, or give the splits by a folder {split} or a column."
+    if "{group}" in declaration.images and not declaration.group and groups:
+        example = next(iter(groups.values()))[0]
+        hint = (
+            f"Each folder is a group ({named(sorted(groups))}). Where a folder is a hospital and not a "
+            f"patient, name the patient: --group 'EXPRESSION' on names such as {example}; --group '(.+)' "
+            "takes each image for itself. Else add hospitals or ask for fewer splits."
+        )
     return MedbenchError(
         "splits.few",
-        f"{declaration.name}: {groups} groups with a reference are too few for {what}.",
-        "Add cases, ask for fewer folds, or give the splits by a folder {split} or a column.",
+        f"{declaration.name}: {len(groups)} groups with a reference are too few for {what}.",
+        hint,
     )
 
 

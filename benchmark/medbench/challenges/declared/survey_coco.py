@@ -25,11 +25,13 @@ class Survey:
         entries: of the declaration, as TOML values.
         lines: sentences on the folder.
         faults: what keeps the folder from being declared as it is.
+        groups: sentences on groups that folders give, which hold where no other groups are asked for.
     """
 
     entries: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
 
 def survey_coco(folder: Path, names: Sequence[str]) -> Survey | None:
@@ -48,15 +50,15 @@ def survey_coco(folder: Path, names: Sequence[str]) -> Survey | None:
     splits = _splits(folder, list(files))
     table = _template(next(iter(files)), splits)
     result = Survey()
-    ids, used, count = _categories(folder, files)
+    ids, objects, count = _categories(folder, files)
     result.entries = {
         "task": "detection", "layout": "coco", "table": table,
         "images": _images(result, names, files, splits), "labels": ids,
         "splits": list(splits.values()) or {"rule": "by group", "seed": 0, "test": 0.2, "val": 0.1},
     }  # fmt: skip
-    listed = sum(len(value["images"]) for value in files.values())
-    parts = ", ".join(f"{name} {used[name]}" for name in ids)
-    result.lines.insert(0, f"COCO JSON {table}: {listed} images with {count} objects ({parts}).")
+    n_images = sum(len(value["images"]) for value in files.values())
+    parts = ", ".join(f"{name} {objects[name]}" for name in ids)
+    result.lines.insert(0, f"COCO JSON {table}: {n_images} images with {count} objects ({parts}).")
     return result
 
 
@@ -98,17 +100,17 @@ def _categories(
 ) -> tuple[dict[str, int], Counter[str], int]:
     """Ids of the categories that have objects, objects of each, and all objects."""
     ids: dict[str, int] = {}
-    used, count = Counter[str](), 0
+    objects, count = Counter[str](), 0
     for name, value in files.items():
         own = category_ids(folder / name, value)
         named_by_id = {id: category for category, id in own.items()}
         ids |= own
         for entry in value["annotations"]:
             category = entry.get("category_id") if isinstance(entry, dict) else None
-            used[named_by_id.get(category, "") if isinstance(category, int) else ""] += 1
+            objects[named_by_id.get(category, "") if isinstance(category, int) else ""] += 1
             count += 1
-    kept = {name: id for name, id in sorted(ids.items(), key=lambda one: one[1]) if used[name]}
-    return kept or ids, used, count
+    own_ids = {name: id for name, id in sorted(ids.items(), key=lambda one: one[1]) if objects[name]}
+    return own_ids or ids, objects, count
 
 
 def _images(
@@ -118,16 +120,16 @@ def _images(
     splits: Mapping[str, str],
 ) -> str:
     """Template of the images; those that are not there are a fault."""
-    templates, listed = Counter[str](), []
-    known = set(names)
+    templates, entries = Counter[str](), []
+    paths = set(names)
     for name, value in files.items():
         for entry in value["images"]:
             file_name = str(entry.get("file_name", "")) if isinstance(entry, dict) else ""
-            listed.append((name, file_name))
+            entries.append((name, file_name))
     by_base: dict[str, list[str]] = {}
     for path in names:
         by_base.setdefault(Path(path).name, []).append(path)
-    for name, file_name in listed:
+    for name, file_name in entries:
         for path in by_base.get(Path(file_name).name, ()):
             if f"/{path}".endswith(f"/{file_name}"):
                 folder = path.removesuffix(file_name)
@@ -135,8 +137,8 @@ def _images(
     template = templates.most_common(1)[0][0] if templates else "images/{case}"
     missing = [
         file_name
-        for name, file_name in listed
-        if template.replace("{split}", splits.get(name, "")).replace("{case}", file_name) not in known
+        for name, file_name in entries
+        if template.replace("{split}", splits.get(name, "")).replace("{case}", file_name) not in paths
     ]
     if missing:
         result.faults.append(f"{len(missing)} images of the JSON are not there: {named(missing)}.")

@@ -13,11 +13,13 @@ from medbench.challenges.declared.survey_looks import add_looks
 from medbench.core.errors import MedbenchError
 from medbench.io import images
 
-IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames")
+IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames", "bilder", "bild")
 MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth", "groundtruth", "gt",
-              "segmentation", "segmentations")  # fmt: skip
+              "segmentation", "segmentations", "masken", "maske")  # fmt: skip
 MASK_ENDINGS = (*(f"_{word}" for word in MASK_WORDS), "_seg")
 IMAGE_ENDINGS = ("_image", "_img")
+FEW_GROUPS, MANY_IMAGES = 10, 10
+"""Folders below which, and images in each from which, folders look like hospitals rather than patients."""
 SPLIT, GROUP = "{split}", "{group}"
 
 
@@ -61,20 +63,27 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
     both = sorted(set(masks) & set(pictures), key=lambda key: pictures[key].name)
     if not both:
         return None
-    paired = [pictures[key] for key in both], [masks[key] for key in both]
-    templates = _templates(folder, paired)
+    pairs = [pictures[key] for key in both], [masks[key] for key in both]
+    templates = _templates(folder, pairs)
     result = Survey(lines=[f"{len(both)} images with masks, as {templates[0]} and {templates[1]}."])
     if GROUP in templates[0]:
         place = templates[0].split("/").index(GROUP)
-        groups = sorted({one.folders[place] for one in paired[0]})
-        result.lines.append(f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}.")
+        groups = sorted({one.folders[place] for one in pairs[0]})
+        result.groups.append(
+            f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}."
+        )
+        if len(groups) < FEW_GROUPS and len(both) >= MANY_IMAGES * len(groups):
+            result.groups.append(
+                "These are few. Where a folder is a hospital and not a patient, name the patient by --group, "
+                f"a regular expression on names such as {groups[0]}/{pairs[0][0].case}."
+            )
     for own, other, what in ((pictures, masks, ("image", "mask")), (masks, pictures, ("mask", "image"))):
         alone = sorted(own[key].name for key in set(own) - set(other))
         if alone:
             have = f"{what[0]} has" if len(alone) == 1 else f"{what[0]}s have"
             result.faults.append(f"{len(alone)} {have} no {what[1]}: {named(alone)}.")
-    splits = sorted({one.split for one in paired[0] if one.split})
-    add_looks(result, *([folder / one.name for one in side] for side in paired))
+    splits = sorted({one.split for one in pairs[0] if one.split})
+    add_looks(result, *([folder / one.name for one in side] for side in pairs))
     result.entries = {
         "task": "segmentation", "layout": "folders", "images": templates[0], "masks": templates[1],
         **result.entries,
@@ -86,24 +95,24 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
 def _by_key(sides: _Sides) -> tuple[Mapping[_Key, _File], Mapping[_Key, _File]]:
     """Images and masks by split and case; by all folders that they share where cases repeat."""
     loose = [{(one.split, one.case): one for one in side} for side in sides]
-    if all(len(keyed) == len(side) for keyed, side in zip(loose, sides, strict=True)):
+    if all(len(index) == len(side) for index, side in zip(loose, sides, strict=True)):
         return loose[0], loose[1]
     pictures, masks = ({(one.apart, one.case): one for one in side} for side in sides)
     return pictures, masks
 
 
-def _templates(folder: Path, paired: _Sides) -> tuple[str, str]:
+def _templates(folder: Path, sides: _Sides) -> tuple[str, str]:
     """Templates of images and masks.
 
     Raises:
         MedbenchError: ``data.layout_unknown``.
     """
-    pictures, masks = (_template(side) for side in paired)
+    pictures, masks = (_template(side) for side in sides)
     if pictures is None or masks is None or (GROUP in pictures) != (GROUP in masks):
-        folders = sorted({"/".join(one.folders) for side in paired for one in side})
+        folders = sorted({"/".join(one.folders) for side in sides for one in side})
         raise MedbenchError(
             "data.layout_unknown",
-            f"{folder}: {len(paired[0])} images with masks lie in {len(folders)} folders ({named(folders)}), "
+            f"{folder}: {len(sides[0])} images with masks lie in {len(folders)} folders ({named(folders)}), "
             "which no one template names.",
             "Put them into images/ and masks/, with a folder a patient in both or above both, or declare "
             "them by a CSV of paths.",
@@ -154,8 +163,14 @@ def _lower_folders(name: str) -> list[str]:
 
 def _in_tree(name: str, word: str, ending: str) -> _File:
     parts, place = Path(name).parts[:-1], _lower_folders(name).index(word)
-    case = _stem(name).removesuffix(ending)
-    return _File(name, parts, case, f"{{case}}{ending}", "/".join(parts[:place] + parts[place + 1 :]))
+    case, own = _cut(_stem(name), ending)
+    return _File(name, parts, case, f"{{case}}{own}", "/".join(parts[:place] + parts[place + 1 :]))
+
+
+def _cut(stem: str, ending: str) -> tuple[str, str]:
+    """A name before an ending, and the ending in the letters that the name has."""
+    place = len(stem) - len(ending) if stem.lower().endswith(ending) else len(stem)
+    return stem[:place], stem[place:]
 
 
 def _shared_ending(names: Iterable[str], endings: Sequence[str] = MASK_ENDINGS) -> str:
@@ -178,17 +193,19 @@ def _case_folders(names: Sequence[str]) -> _Sides | None:
 
 def _side_by_side(names: Sequence[str]) -> _Sides | None:
     """``x.png`` or ``x_image.png``, and ``x_mask.png``, in one folder."""
-    counts = Counter(end for name in names for end in MASK_ENDINGS if _stem(name).endswith(end))
+    counts = Counter(end for name in names for end in MASK_ENDINGS if _stem(name).lower().endswith(end))
     if not counts:
         return None
     ending = counts.most_common(1)[0][0]
-    of_images = _shared_ending((name for name in names if not _stem(name).endswith(ending)), IMAGE_ENDINGS)
+    of_images = _shared_ending(
+        (name for name in names if not _stem(name).lower().endswith(ending)), IMAGE_ENDINGS
+    )
     pictures, masks = list[_File](), list[_File]()
     for name in names:
         parts, stem = Path(name).parts[:-1], _stem(name)
-        own = ending if stem.endswith(ending) else of_images
-        file = _File(name, parts, stem.removesuffix(own), f"{{case}}{own}", "/".join(parts))
-        (masks if stem.endswith(ending) else pictures).append(file)
+        is_mask = stem.lower().endswith(ending)
+        case, own = _cut(stem, ending if is_mask else of_images)
+        (masks if is_mask else pictures).append(_File(name, parts, case, f"{{case}}{own}", "/".join(parts)))
     return pictures, masks
 
 

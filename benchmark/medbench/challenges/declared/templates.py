@@ -86,12 +86,12 @@ def matches(root: Path, template: str, names: Sequence[str]) -> list[Match]:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    parts, known, end = [], set[str](), 0
+    parts, names, end = [], set[str](), 0
     for placeholder in _PLACEHOLDER.finditer(template):
         parts.append(_literal(template[end : placeholder.start()]))
         name, end = placeholder[1], placeholder.end()
-        parts.append(f"(?P={name})" if name in known else f"(?P<{name}>[^/]+?)")
-        known.add(name)
+        parts.append(f"(?P={name})" if name in names else f"(?P<{name}>[^/]+?)")
+        names.add(name)
     rest, dot, suffix = template[end:].partition(".")
     return re.compile("".join(parts) + _literal(rest) + (f"(?i:{_literal(dot + suffix)})" if dot else ""))
 

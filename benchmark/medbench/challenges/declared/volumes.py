@@ -137,8 +137,8 @@ class DeclaredVolumeScorer(MRVolumeScorer):
         return score_columns(self.columns, self.structures, (reference, prediction), self._steps(spacing))
 
     def _steps(self, spacing: tuple[float, ...] | None) -> tuple[float, ...] | str | None:
-        declared = self.declaration.spacing
-        return spacing if declared == "file" else declared
+        due = self.declaration.spacing
+        return spacing if due == "file" else due
 
     def worst_scores(self, reference: Volume, status: Status, reason: str) -> dict[str, Score]:
         """Scores of a failed or missing prediction by the declared rule."""

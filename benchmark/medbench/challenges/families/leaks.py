@@ -28,11 +28,11 @@ def leaks(owners: Mapping[str, Sequence[GroupedImage]]) -> Iterator[Finding]:
         for pair in pairs:
             if pair.group:
                 groups.setdefault(pair.group, set()).add(split)
-    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
-    if shared:
+    in_several = sorted(group for group, splits in groups.items() if len(splits) > 1)
+    if in_several:
         yield Finding(
             "warning",
-            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
-            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
+            f"{', '.join(owners)}: {len(in_several)} of {len(groups)} groups lie in more than one of these "
+            f"splits ({', '.join(in_several[:4])}{', …' if len(in_several) > 4 else ''}).",
             "Their images are near duplicates, so that scores are too good; use a split by group.",
         )

@@ -152,5 +152,5 @@ class ListedImageRelease(Release, Generic[I]):
 
 def unreadable(image: ListedImage, failure: Failure) -> Finding:
     """The finding on an image that cannot be read, which names its file once."""
-    named = failure.reason if str(image.image) in failure.reason else f"{image.image}: {failure.reason}"
-    return Finding("error", named, failure.hint)
+    message = failure.reason if str(image.image) in failure.reason else f"{image.image}: {failure.reason}"
+    return Finding("error", message, failure.hint)

@@ -138,14 +138,14 @@ def drawn_names(
         split_of: ``train``, ``val`` or ``test`` of a name.
         group_of: the patient of a name.
     """
-    left = dict(quota)
-    while any(left.values()):
+    remaining = dict(quota)
+    while any(remaining.values()):
         name = next(names)
         split = split_of(name)
         if split == "train":
             split = next(
                 (part for part in reversed(tuple(FRACTIONS)) if in_fraction(group_of(name), part)), split
             )
-        if left.get(split):
-            left[split] -= 1
+        if remaining.get(split):
+            remaining[split] -= 1
             yield name, split

@@ -6,6 +6,8 @@ and tables from Zenodo 1327317 as its copies hold them.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
 from medbench.challenges.hc18.exchange import HC18Exchange
@@ -35,6 +37,7 @@ CARD = Card(
 }""",
     license="CC BY 4.0, as other projects state it",
     homepage="https://hc18.grand-challenge.org/",
+    published_file=Path(__file__).parent / "published.toml",
 )
 
 

@@ -39,13 +39,13 @@ _SUBPIXEL_BITS = 6
 
 def drawn_names() -> dict[str, list[str]]:
     """Folder -> names of the sample's images; every sixth subject has two."""
-    left = dict(SUBJECTS)
+    remaining = dict(SUBJECTS)
     training: list[str] = []
     for number in range(806):
         subject = f"{number:03}"
         split = subject_split(subject)
-        if left[split]:
-            left[split] -= 1
+        if remaining[split]:
+            remaining[split] -= 1
             training += [f"{subject}_2HC"] * (number % 6 == 0) + [f"{subject}_HC"]
     return {TRAINING: sorted(training), TEST: [f"{number:03}_HC" for number in range(TEST_IMAGES)]}
 

@@ -24,12 +24,12 @@ SIZES = ((450, 600), (480, 640), (542, 718), (576, 768))
 def drawn_names() -> dict[str, list[str]]:
     """Part of the release -> names of the sample's images."""
     numbers = iter(range(10**7))
-    left = dict(TRAINING)
+    remaining = dict(TRAINING)
     training = []
-    while any(left.values()):
+    while any(remaining.values()):
         name = f"ISIC_{next(numbers):07}"
-        if left[hashed_split(name)]:
-            left[hashed_split(name)] -= 1
+        if remaining[hashed_split(name)]:
+            remaining[hashed_split(name)] -= 1
             training.append(name)
     others = {part: [f"ISIC_{next(numbers):07}" for _ in range(count)] for part, count in OTHERS.items()}
     return {"train": training, **others}

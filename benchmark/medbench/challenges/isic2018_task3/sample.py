@@ -55,13 +55,13 @@ def drawn_images() -> Iterator[DrawnImage]:
     """Images of the sample, so many lesions of each class in every split by hash."""
     number = lesion = 0
     for index in range(len(CODES)):
-        left = dict(LESIONS)
-        while any(left.values()):
+        remaining = dict(LESIONS)
+        while any(remaining.values()):
             name = f"HAM_{lesion:07}"
             lesion += 1
-            if not left[hashed_split(name)]:
+            if not remaining[hashed_split(name)]:
                 continue
-            left[hashed_split(name)] -= 1
+            remaining[hashed_split(name)] -= 1
             for _ in range(1 + lesion % 2):
                 yield DrawnImage(number, "train", index, name)
                 number += 1
@@ -97,14 +97,14 @@ def _write_table(path: Path, header: list[str], rows: list[str]) -> None:
     write_text(path, "".join(f"{row}\n" for row in [",".join(header), *rows]))
 
 
-def _write(root: Path, drawn: DrawnImage) -> None:
-    folder = root / f"ISIC2018_Task3_{PARTS[drawn.part][0]}_Input"
+def _write(root: Path, entry: DrawnImage) -> None:
+    folder = root / f"ISIC2018_Task3_{PARTS[entry.part][0]}_Input"
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([SEED, drawn.number])
+    rng = np.random.default_rng([SEED, entry.number])
     size = (WIDTH * ENLARGED, HEIGHT * ENLARGED)
-    image = cv2.resize(draw_lesion(rng, CODES[drawn.image_class]), size, interpolation=cv2.INTER_CUBIC)
-    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    encoded.tofile(folder / f"{drawn.name}.jpg")
+    image = cv2.resize(draw_lesion(rng, CODES[entry.image_class]), size, interpolation=cv2.INTER_CUBIC)
+    _, jpeg = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    jpeg.tofile(folder / f"{entry.name}.jpg")
 
 
 def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
@@ -122,8 +122,8 @@ def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
     }
     if code in spots:
         scale, colour = spots[code]
-        marked = np.clip(smooth_noise(rng, (HEIGHT, WIDTH), scale) - 0.9, 0, 1)[..., None]
-        own = own * (1 - marked) + np.array(colour, np.float32) * marked
+        spot = np.clip(smooth_noise(rng, (HEIGHT, WIDTH), scale) - 0.9, 0, 1)[..., None]
+        own = own * (1 - spot) + np.array(colour, np.float32) * spot
     if code == "DF":
         middle = np.argwhere(lesion.mask > 0).mean(axis=0)
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]

@@ -11,8 +11,14 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.drawn_biometry import progression_by_contour, strokes_of_both
-from medbench.challenges.iugc2024.files import IUGC2024Release, read_mask, read_probabilities
+from medbench.challenges.iugc2024.files import (
+    IUGC2024Release,
+    mask_sizes,
+    read_mask,
+    read_probabilities,
+)
 from medbench.challenges.iugc2024.illustration import score_curve
+from medbench.challenges.mask_sizes import refuse_unequal
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -82,8 +88,13 @@ class IUGC2024Exchange(Exchange):
         return [Illustration(image, reference, prediction, strokes=strokes)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Labelled frames with label map and class, and the other frames with their class alone."""
+        """Labelled frames with label map and class, and the other frames with their class alone.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` for masks of another size than the frames of their video.
+        """
         cases = self.release.cases(root, split)
+        refuse_unequal(mask_sizes(cases))
         frames_with_mask = {
             (case.inputs["video"], case.facts["frame"]): case for case in cases if "frame" in case.facts
         }

@@ -7,7 +7,7 @@ from its documentation (Zenodo 17655183, "DatasetV3").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
+from medbench.challenges.mask_sizes import check_size
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
@@ -49,10 +50,10 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             table[list(coding)] = (0, 1, 2)
             array: npt.NDArray[np.uint8] = table[labels]
             return array
-    shown = counted(labels, ())
+    facts = counted(labels, ())
     raise MedbenchError(
         "data.label_unknown",
-        f"{name}: label values {shown} fit no mask coding.",
+        f"{name}: label values {facts} fit no mask coding.",
         "Use 0/1/2, 0/7/8 or 0/127/255 for background, pubic symphysis and fetal head.",
     )
 
@@ -92,6 +93,22 @@ def read_mask(path: Path, expected: Expected | None = None) -> npt.NDArray[np.ui
         MedbenchError: when the file is missing, damaged or holds unknown labels.
     """
     return decode_mask(raster.read_label_map(path, expected=expected), str(path))
+
+
+def mask_sizes(cases: Sequence[Case]) -> Iterator[tuple[Path, tuple[int, int], tuple[int, int]]]:
+    """Mask, its size, and the size of its video's frames, by the headers of files that are there.
+
+    Raises:
+        MedbenchError: what the gate refuses of a header.
+    """
+    sizes: dict[Path, tuple[int, int]] = {}
+    for case in cases:
+        mask, path = case.reference.get("labels"), case.inputs.get("video")
+        if mask is None or path is None or not path.is_file():
+            continue
+        if path not in sizes:
+            sizes[path] = video.frame_size(path)
+        yield mask, raster.read_size(mask), sizes[path]
 
 
 class IUGC2024Release(Release):
@@ -235,6 +252,8 @@ class IUGC2024Release(Release):
                     yield Finding("error", f"{case.inputs['video']}: {frames} frames, the table says {due}.")
                 return
             reference = self.read_reference(case)
+            for sizes in mask_sizes([case]):
+                check_size(*sizes)
             if reference.shape != (SIDE, SIDE):
                 size = size_text(reference.shape)
                 message = f"{case.reference['labels']}: {size}, the release is {SIDE}×{SIDE}."

@@ -38,11 +38,11 @@ def score_curve(classes: Sequence[int], probabilities: npt.NDArray[np.float64]) 
     canvas[HEIGHT : HEIGHT + STRIP, MARGIN : WIDTH - MARGIN] = colours
     for frame in (1, len(classes)):
         _write(canvas, f"frame {frame}", MARGIN if frame == 1 else WIDTH - 100, HEIGHT + STRIP + GAP - 8)
-    labelled = np.asarray(classes) >= 0
-    right = np.count_nonzero((probabilities[:, 1] > 0.5)[labelled] == (np.asarray(classes)[labelled] == 1))
+    has_label = np.asarray(classes) >= 0
+    right = np.count_nonzero((probabilities[:, 1] > 0.5)[has_label] == (np.asarray(classes)[has_label] == 1))
     caption = (
         f"Curve: probability of a standard plane in {len(classes)} frames, lines at 0, 0.5 and 1. Strip: "
-        f"frames that are one (orange), others (grey). {right} of {np.count_nonzero(labelled)} are right."
+        f"frames that are one (orange), others (grey). {right} of {np.count_nonzero(has_label)} are right."
     )
     nothing = np.zeros(canvas.shape[:2], np.uint8)
     return Illustration(canvas, nothing, nothing, "overview", caption)

@@ -158,10 +158,10 @@ def mask_points(labels: npt.NDArray[np.uint8]) -> Points:
 def _decoded(labels: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint8]:
     for coding in CODINGS:
         if not counted(labels, coding):
-            decoded = np.zeros(labels.shape, np.uint8)
+            mask = np.zeros(labels.shape, np.uint8)
             for index in (1, 2):
-                decoded[labels == coding[index]] = index
-            return decoded
+                mask[labels == coding[index]] = index
+            return mask
     raise MedbenchError(
         "data.label_unknown",
         f"{path}: holds the values {counted(labels, CODINGS[0])} beside 0, 1 and 2.",

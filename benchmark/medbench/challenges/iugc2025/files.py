@@ -89,7 +89,7 @@ class IUGC2025Release(Release):
                 f"{path}: holds {image.dtype} values; the release holds 8-bit images.",
                 "Copy the file again from its source.",
             )
-        return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=-1)
+        return image if image.ndim == 3 else raster.as_rgb(image)
 
     @staticmethod
     def read_reference(case: Case) -> Points:

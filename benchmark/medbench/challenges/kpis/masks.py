@@ -65,11 +65,11 @@ def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> 
     Raises:
         MedbenchError: as :func:`medbench.io.eight_bit.read_binary_mask`.
     """
-    expected = handed_in(shape)
+    limits = handed_in(shape)
     if path.suffix.lower() not in eight_bit.LOSSY:
-        array: npt.NDArray[np.bool_] = eight_bit.read_binary_mask(path, expected=expected) != 0
+        array: npt.NDArray[np.bool_] = eight_bit.read_binary_mask(path, expected=limits) != 0
         return array
-    labels = raster.read_label_map(path, expected=expected)
+    labels = raster.read_label_map(path, expected=limits)
     if 0 < labels.max(initial=0) <= THRESHOLD:
         raise MedbenchError(
             "data.mask_not_binary",

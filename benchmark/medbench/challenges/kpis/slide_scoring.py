@@ -75,9 +75,9 @@ def compare_rows(
             docker.put(start, full)
         reference.put(start, inside)
         answer.put(start, marks)
-        own, both = np.count_nonzero(inside), np.count_nonzero(inside & marks)
-        official = (own, both) if alike else (np.count_nonzero(full), np.count_nonzero(full & marks))
-        counts += [own, official[0], np.count_nonzero(marks), both, official[1]]
+        at_level = np.count_nonzero(inside), np.count_nonzero(inside & marks)
+        at_scan = at_level if alike else (np.count_nonzero(full), np.count_nonzero(full & marks))
+        counts += [at_level[0], at_scan[0], np.count_nonzero(marks), at_level[1], at_scan[1]]
     own, official, other, both, both_official = counts.tolist()
     total = own + other
     dice = Score(2 * both / total) if total else Score.undefined(f"{BOTH_EMPTY}: 1 by rule 'agree'", 1.0)

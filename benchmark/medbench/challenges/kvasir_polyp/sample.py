@@ -32,11 +32,11 @@ def drawn_names(counts: Mapping[str, int] | None = None) -> list[str]:
     Args:
         counts: split -> images; :data:`COUNTS` if not given.
     """
-    generator, left, names = np.random.default_rng(SEED), dict(counts or COUNTS), []
-    while any(left.values()):
+    generator, remaining, names = np.random.default_rng(SEED), dict(counts or COUNTS), []
+    while any(remaining.values()):
         name = "cju" + "".join(generator.choice(list(LETTERS), 22))
-        if left.get(hashed_split(name)):
-            left[hashed_split(name)] -= 1
+        if remaining.get(hashed_split(name)):
+            remaining[hashed_split(name)] -= 1
             names.append(name)
     return names
 
@@ -77,5 +77,5 @@ def _write(home: Path, number: int, name: str) -> dict[str, Any]:
 def _encode(path: Path, image: npt.NDArray[np.uint8]) -> None:
     import cv2
 
-    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    encoded.tofile(path)
+    _, jpeg = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    jpeg.tofile(path)

@@ -66,7 +66,7 @@ class MimicRelease(ImageClassRelease):
 
 def single_finding(radiograph: Radiograph) -> str | None:
     """The one class of an image; ``None`` where others are stated, several or uncertain."""
-    stated = [name for name, value in radiograph.findings.items() if value and name not in IGNORED]
-    if len(stated) != 1 or stated[0] not in CLASSES or radiograph.findings[stated[0]] != 1:
+    findings = [name for name, value in radiograph.findings.items() if value and name not in IGNORED]
+    if len(findings) != 1 or findings[0] not in CLASSES or radiograph.findings[findings[0]] != 1:
         return None
-    return stated[0]
+    return findings[0]

@@ -76,9 +76,9 @@ def radiographs(root: Path, split: str | None = None) -> list[Radiograph]:
             HINT,
         )
     views = {row["dicom_id"]: row["ViewPosition"] for row in read_table(metadata, "dicom_id", "ViewPosition")}
-    stated = _findings(root)
+    findings = _findings(root)
     return [
-        _radiograph(root, row, stated.get(row["study_id"], {}))
+        _radiograph(root, row, findings.get(row["study_id"], {}))
         for row in read_table(splits, "dicom_id", "study_id", "subject_id", "split")
         if views.get(row["dicom_id"]) in FRONTAL and split in (None, row["split"])
     ]
@@ -145,12 +145,12 @@ class SplitPairs:
     Attributes:
         pairs: of every split in turn.
         indices: split -> indices of its pairs.
-        refused: why pairs are left out, a line each.
+        reasons: why pairs are left out, a line each.
     """
 
     pairs: tuple[TrainingPair, ...]
     indices: Mapping[str, range]
-    refused: tuple[str, ...]
+    reasons: tuple[str, ...]
 
     def of(self, split: str) -> list[TrainingPair]:
         """Pairs of a split."""
@@ -164,13 +164,13 @@ def split_pairs(root: Path) -> SplitPairs:
         MedbenchError: as :func:`training_pairs`.
     """
     pairs: list[TrainingPair] = []
-    indices, refused = {}, []
+    indices, reasons = {}, []
     for split in SPLITS:
         own, refusals = training_pairs(root, split)
         indices[split] = range(len(pairs), len(pairs) + len(own))
         pairs += own
-        refused += [error.message for error in refusals]
-    return SplitPairs(tuple(pairs), indices, tuple(refused))
+        reasons += [error.message for error in refusals]
+    return SplitPairs(tuple(pairs), indices, tuple(reasons))
 
 
 def _pair(radiograph: Radiograph, root: Path, sentences: tuple[str, ...]) -> TrainingPair:

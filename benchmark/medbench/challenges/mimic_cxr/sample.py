@@ -64,8 +64,8 @@ def _write(root: Path, split: str, number: int) -> tuple[str, str, str, str]:
     folder = root / "files" / f"p{patient[:2]}" / f"p{patient}"
     (folder / f"s{study}").mkdir(parents=True, exist_ok=True)
     dicom_id = f"{rng.bytes(16).hex()}"
-    _, encoded = cv2.imencode(".jpg", draw_chest(rng, chest, SIDE), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    encoded.tofile(folder / f"s{study}" / f"{dicom_id}.jpg")
+    _, jpeg = cv2.imencode(".jpg", draw_chest(rng, chest, SIDE), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    jpeg.tofile(folder / f"s{study}" / f"{dicom_id}.jpg")
     write_text(folder / f"s{study}.txt", write_report(rng, chest))
     return dicom_id, study, patient, LABEL_OF[chest.kind]
 

@@ -5,6 +5,8 @@ Slices lie 10 to 20 mm apart, so networks see single slices; HD95 in mm hardly d
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
 from medbench.challenges.myops2020.exchange import MyoPSExchange
@@ -51,6 +53,7 @@ CARD = Card(
 }""",
     license="by registration with the organisers; CC BY-NC-ND by a participant's copy; no redistribution",
     homepage="https://zmiclab.github.io/zxh/0/myops20/",
+    published_file=Path(__file__).parent / "published.toml",
 )
 
 

@@ -41,12 +41,12 @@ def write_sample(root: Path) -> None:
     for number in (*TRAINING, *TEST, *UNLABELLED):
         rng = np.random.default_rng([SEED, number])
         images, tissues = draw_heart(rng, scar=number not in WITHOUT_SCAR)
-        labelled = number not in UNLABELLED
-        folder = root / ("train25" if labelled else "test20")
-        name = f"myops_{'training' if labelled else 'test'}_{number}"
+        has_labels = number not in UNLABELLED
+        folder = root / ("train25" if has_labels else "test20")
+        name = f"myops_{'training' if has_labels else 'test'}_{number}"
         for modality, image in images.items():
             _write(folder / f"{name}_{modality}.nii.gz", image)
-        if labelled:
+        if has_labels:
             labels = np.asarray(VALUES, np.int16)[tissues]
             _write(root / "train25_myops_gd" / f"{name}_gd.nii.gz", labels)
 
@@ -100,11 +100,11 @@ def _slice(
     beside = np.hypot(down / 1.15, right + 0.12) + wobble < radius + 0.6 * wall
     tissues[beside & ~outer] = 4
     tissues[outer] = 2
-    turned = np.abs(np.angle(np.exp(1j * (angle - sector[0]))))
-    tissues[outer & (turned < sector[1] / 2)] = 5
+    deviation = np.abs(np.angle(np.exp(1j * (angle - sector[0]))))
+    tissues[outer & (deviation < sector[1] / 2)] = 5
     inner = distance + wobble < radius + 0.62 * wall
     if scar:
-        tissues[inner & (turned < 0.34 * sector[1])] = 6
+        tissues[inner & (deviation < 0.34 * sector[1])] = 6
     tissues[pool] = 3
     return tissues
 

@@ -30,8 +30,8 @@ def write_sample(root: Path) -> None:
     rows: dict[str, list[str]] = {part: [] for part in PARTS.values()}
     for kind in (0, 1):
         numbers = (f"{kind}{number:04}" for number in itertools.count())
-        learnt = drawn_names(numbers, QUOTA, lambda name: hashed_part(name, 0.0, VAL))
-        names = [("train", name) for name, _ in learnt]
+        training_names = drawn_names(numbers, QUOTA, lambda name: hashed_part(name, 0.0, VAL))
+        names = [("train", name) for name, _ in training_names]
         names += [("dev", f"8{kind}{number:03}") for number in range(TEST)]
         for part, name in names:
             image, annotation = _drawn(int(name), bool(kind))

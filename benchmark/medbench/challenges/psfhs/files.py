@@ -27,7 +27,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
-from medbench.io import images, nifti_mha
+from medbench.io import images, nifti_mha, raster
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import counted
 
@@ -136,7 +136,7 @@ class PSFHSRelease(ImageMaskRelease):
                 f"{path}: {fault}; the release holds 8-bit frames of three equal planes, 3×{SIDE}×{SIDE}.",
                 "Copy the file again from its source.",
             )
-        return np.ascontiguousarray(np.moveaxis(volume.array, 0, -1))
+        return raster.as_rgb(volume.array[0])
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
         """The reference label map, ``(256, 256)``, 0, 1 and 2.

@@ -82,8 +82,8 @@ class PSFHSScorer(ImageMaskScorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            undefined = Score.undefined(error.message)
-            return CaseScores({spec.name: undefined for spec in (ANGLE, *SEGMENTATION)})
+            no_score = Score.undefined(error.message)
+            return CaseScores({spec.name: no_score for spec in (ANGLE, *SEGMENTATION)})
         angle = ellipse_score(reference, np.zeros_like(reference))
         scores = {ANGLE.name: Score(angle.value, status, reason)}
         for spec in SEGMENTATION:

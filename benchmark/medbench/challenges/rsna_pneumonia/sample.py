@@ -29,8 +29,8 @@ def write_sample(root: Path) -> None:
     rows = []
     for place, kind in enumerate(KINDS):
         numbers = (f"{place + 1}{number:07}" for number in itertools.count())
-        learnt = drawn_names(numbers, QUOTA, lambda name: hashed_part(name, SHARE, SHARE))
-        for count, (name, _) in enumerate(learnt):
+        image_names = drawn_names(numbers, QUOTA, lambda name: hashed_part(name, SHARE, SHARE))
+        for count, (name, _) in enumerate(image_names):
             rng = np.random.default_rng([SEED, place, count])
             pixels, area = draw_with_area(rng, draw_findings(rng, kind), SIDE)
             write_dicom(root / FOLDER / f"{name}.dcm", pixels, f"1.2.826.0.1.3680043.8.498.{name}")

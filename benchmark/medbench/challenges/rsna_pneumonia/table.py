@@ -65,8 +65,8 @@ def patients_of(root: Path) -> list[Patient]:
 
 
 @functools.lru_cache(maxsize=4)
-def _patients(root: Path, table: Path, size: int, changed: int) -> tuple[Patient, ...]:
-    rows = _rows(table, size, changed)
+def _patients(root: Path, table: Path, size: int, mtime_ns: int) -> tuple[Patient, ...]:
+    rows = _rows(table, size, mtime_ns)
     return tuple(_patient(root, table, name, rows[name]) for name in sorted(rows))
 
 
@@ -81,7 +81,7 @@ def _rows_of(table: Path) -> Mapping[str, Sequence[tuple[int, Mapping[str, str]]
 
 
 @functools.lru_cache(maxsize=4)
-def _rows(table: Path, size: int, changed: int) -> Mapping[str, Sequence[tuple[int, Mapping[str, str]]]]:
+def _rows(table: Path, size: int, mtime_ns: int) -> Mapping[str, Sequence[tuple[int, Mapping[str, str]]]]:
     rows: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
     for line, row in enumerate(read_table(table, "patientId", "x", "y", "width", "height", "Target"), 2):
         rows.setdefault(row["patientId"], []).append((line, row))

@@ -171,7 +171,7 @@ def _lines_of(table: Path, split: str) -> Mapping[str, Sequence[int]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _runs(table: Path, size: int, changed: int) -> Mapping[str, Sequence[tuple[int, str]]]:
+def _runs(table: Path, size: int, mtime_ns: int) -> Mapping[str, Sequence[tuple[int, str]]]:
     lines = read_lines(table)
     header = [cell.strip() for cell in lines[0][1]] if lines else []
     if header[:2] != COLUMNS:

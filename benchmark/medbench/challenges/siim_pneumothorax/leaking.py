@@ -32,5 +32,5 @@ def leaking_places(count: int) -> Mapping[str, Sequence[int]]:
 def _split(places: Sequence[int], share: float) -> tuple[list[int], list[int]]:
     """What scikit-learn's ``train_test_split`` gives with the seed 0: the rest, and the share."""
     order = np.random.RandomState(0).permutation(len(places)).tolist()
-    drawn = math.ceil(share * len(places))
-    return [places[place] for place in order[drawn:]], [places[place] for place in order[:drawn]]
+    count = math.ceil(share * len(places))
+    return [places[place] for place in order[count:]], [places[place] for place in order[:count]]

@@ -39,7 +39,7 @@ def write_sample(root: Path) -> None:
             rng = np.random.default_rng([SEED, place, count])
             pixels, area = draw_with_area(rng, draw_findings(rng, kind), SIDE)
             path = root / FOLDERS[0] / f"{name}.1" / f"{name}.2" / f"{name}.dcm"
-            write_dicom(path, pixels, name, inverted=count % 3 == 0)
+            write_dicom(path, pixels, name, monochrome1=count % 3 == 0)
             pieces = _pieces(area) if kind != "none" and count % 2 else [area]
             rows += [(name, encode_runs(piece) if kind != "none" else EMPTY) for piece in pieces]
     lines = [",".join(row) for row in sorted(rows)]

@@ -38,8 +38,8 @@ class Oval:
         right, down = x - np.float32(self.x), y - np.float32(self.y)
         along = (right * cosine + down * sine) / np.float32(self.a)
         across = (down * cosine - right * sine) / np.float32(self.b)
-        tapered = across * (1 + np.float32(self.taper) * np.clip(along, -1.5, 1.5))
-        return along.astype(np.float32, copy=False), tapered.astype(np.float32, copy=False)
+        crosswise = across * (1 + np.float32(self.taper) * np.clip(along, -1.5, 1.5))
+        return along.astype(np.float32, copy=False), crosswise.astype(np.float32, copy=False)
 
     def level(self, x: Array, y: Array) -> Array:
         """Level of points: below 1 inside, 1 on the outline."""

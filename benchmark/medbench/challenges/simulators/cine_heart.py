@@ -23,19 +23,19 @@ class Heart:
     labels: npt.NDArray[np.uint8]
 
 
-def draw_heart(rng: np.random.Generator, slices: int, side: int, contracted: bool) -> Heart:
+def draw_heart(rng: np.random.Generator, slices: int, side: int, end_systole: bool) -> Heart:
     """Draw one stack, the base first; the right ventricle ends before the apex.
 
     Args:
         rng: source of everything random.
         slices: planes.
         side: in pixels.
-        contracted: whether it is the end of systole.
+        end_systole: whether it is the end of systole.
     """
     shape = (side, side)
     centre = (side * rng.uniform(0.46, 0.54), side * rng.uniform(0.50, 0.58))
-    radius = side * rng.uniform(0.10, 0.13) * (0.72 if contracted else 1.0)
-    wall = side * rng.uniform(0.035, 0.05) * (1.35 if contracted else 1.0)
+    radius = side * rng.uniform(0.10, 0.13) * (0.72 if end_systole else 1.0)
+    wall = side * rng.uniform(0.035, 0.05) * (1.35 if end_systole else 1.0)
     heading = rng.normal(np.pi, 0.2)
     blood, muscle = rng.uniform(0.7, 0.9), rng.uniform(0.22, 0.38)
     images, labels = [], []

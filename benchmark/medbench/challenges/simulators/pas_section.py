@@ -145,9 +145,9 @@ def draw_tubules(rng: np.random.Generator, side: int = TEXTURE_SIDE) -> Pixels:
             inner = 4 < row < half - 4 and 4 < column < half - 4
             if inner and cell[int(row), int(column)] == index:
                 cv2.circle(colours, (round(column), round(row)), 2, NUCLEUS, -1, cv2.LINE_AA)
-    wrapped = np.pad(as_image(colours), ((2, 2), (2, 2), (0, 0)), mode="wrap")
+    tile = np.pad(as_image(colours), ((2, 2), (2, 2), (0, 0)), mode="wrap")
     return np.ascontiguousarray(
-        cv2.resize(wrapped, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)[4:-4, 4:-4]
+        cv2.resize(tile, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)[4:-4, 4:-4]
     )
 
 
@@ -187,7 +187,7 @@ class Section:
         nodes = [range(-(side // (2 * PITCH)), side // (2 * PITCH) + 1) for side in self.shape]
         for down in nodes[0]:
             for across in nodes[1]:
-                shift, occupied, stamp = (
+                shift, has_glomerulus, stamp = (
                     rng.integers(-45, 46, 2),
                     rng.random() < 0.8,
                     int(rng.integers(STAMPS)),
@@ -195,7 +195,7 @@ class Section:
                 row = self.shape[0] // 2 + down * PITCH + int(shift[0])
                 column = self.shape[1] // 2 + across * PITCH + int(shift[1])
                 within = all(self._depth(int(row + y), int(column + x)) < 0.98 for y, x in ring)
-                if within and (occupied or down == across == 0):
+                if within and (has_glomerulus or down == across == 0):
                     glomeruli.append(Placement(row - reach, column - reach, stamp))
         return glomeruli
 

@@ -75,9 +75,9 @@ def draw_video(rng: np.random.Generator, shots: tuple[int, int] = (18, 26)) -> E
     shot = np.repeat(np.arange(count), lengths)[picks]
     scenes, events = patterns()
     base = scenes[rng.integers(0, SCENES, count)][shot]
-    shown = np.where((event >= 0)[shot, None], events[event[shot]], 0.0) * strength[shot, None]
+    signal = np.where((event >= 0)[shot, None], events[event[shot]], 0.0) * strength[shot, None]
     noise = rng.normal(0, 0.25, (len(picks), FEATURES))
-    raw = np.maximum(base * rng.uniform(0.8, 1.2, (len(picks), 1)) + 1.5 * shown + noise, 0)
+    raw = np.maximum(base * rng.uniform(0.8, 1.2, (len(picks), 1)) + 1.5 * signal + noise, 0)
     features = (np.rint(raw * _ROUNDING) / _ROUNDING).astype(np.float32)
     return EventVideo(n_frames, picks, change_points, features, event, strength)
 
@@ -95,10 +95,10 @@ def draw_importance(video: EventVideo, rng: np.random.Generator, users: int, con
         contrary: how many of them disagree with the others.
     """
     taste = np.clip(rng.normal(1.0, 0.25, (users, EVENTS)), 0.3, None)
-    liked = np.where(video.event >= 0, taste[:, video.event] * video.strength, 0.0)
+    liking = np.where(video.event >= 0, taste[:, video.event] * video.strength, 0.0)
     dull = np.where(video.event >= 0, 0.1, rng.uniform(0, 1, (users, len(video.event))))
-    liked[users - contrary :] = dull[users - contrary :]
-    opinion = np.clip(liked + rng.normal(0, 0.12, liked.shape), 0, 1)
+    liking[users - contrary :] = dull[users - contrary :]
+    opinion = np.clip(liking + rng.normal(0, 0.12, liking.shape), 0, 1)
     return opinion[:, video.shot_of_frame]
 
 

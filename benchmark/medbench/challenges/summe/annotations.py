@@ -43,8 +43,8 @@ class SumMeFiles:
 
         path = self.file_of(place, name)
         try:
-            with entrance(path, "table") as admitted:
-                arrays = loadmat(io.BytesIO(admitted.content), variable_names=["user_score", "nFrames"])
+            with entrance(path, "table") as file:
+                arrays = loadmat(io.BytesIO(file.content), variable_names=["user_score", "nFrames"])
         except MedbenchError:
             raise
         except Exception as error:
@@ -66,4 +66,4 @@ class SumMeFiles:
                 "Copy the file again.",
             )
         check_annotators(str(path), values)
-        return RawVideo(name, values, rated=False)
+        return RawVideo(name, values, has_ratings=False)

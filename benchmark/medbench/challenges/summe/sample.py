@@ -25,19 +25,22 @@ def write_sample(root: Path) -> None:
         rng = np.random.default_rng([SEED, number])
         video = draw_video(rng)
         people = int(rng.integers(15, 19))
-        chosen = chosen_by_people(video, draw_importance(video, rng, people, CONTRARY))
+        selections = chosen_by_people(video, draw_importance(video, rng, people, CONTRARY))
         name = f"Drawn_{number:02}"
-        videos[number] = (video, RawVideo(name, chosen, rated=False))
-        _write_annotations(root / "GT" / f"{name}.mat", chosen)
+        videos[number] = (video, RawVideo(name, selections, has_ratings=False))
+        _write_annotations(root / "GT" / f"{name}.mat", selections)
     write_videos(root / file_name("summe"), videos)
 
 
-def _write_annotations(path: Path, chosen: npt.NDArray[np.int64]) -> None:
+def _write_annotations(path: Path, selections: npt.NDArray[np.int64]) -> None:
     """As the release has them, with a header that tells no time, so that two drawings are equal."""
     from scipy.io import savemat
 
     stream = io.BytesIO()
-    arrays = {"user_score": chosen.T.astype(np.uint8), "nFrames": np.array([[chosen.shape[1]]], np.uint16)}
+    arrays = {
+        "user_score": selections.T.astype(np.uint8),
+        "nFrames": np.array([[selections.shape[1]]], np.uint16),
+    }
     savemat(stream, arrays, do_compression=True)
     with atomic_path(path) as temporary:
         temporary.write_bytes(_HEADER + stream.getvalue()[len(_HEADER) :])

@@ -31,8 +31,8 @@ def read_case_image(path: Path) -> Volume:
         check_alone(path, images.VOLUME_SUFFIXES)
         volume = nifti_mha.read_volume(path)
         low, high = WINDOW_HU
-        scaled = (np.clip(volume.array.astype(np.float32), low, high) - low) / (high - low)
-        return Volume(_stacked(scaled, path), volume.spacing, volume.origin, volume.direction)
+        intensities = (np.clip(volume.array.astype(np.float32), low, high) - low) / (high - low)
+        return Volume(_stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
     array = _stacked(hdf5.read_arrays(path, "image")["image"], path)
     low, high = float(array.min(initial=0)), float(array.max(initial=0))
     if not (low >= -1e-3 and high <= 1 + 1e-3):
@@ -58,11 +58,11 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
         labels_of_file = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
-    shown = counted(array, labels_of_file)
-    if shown:
+    strangers = counted(array, labels_of_file)
+    if strangers:
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the unknown labels {shown}; known are 0 to {max(labels_of_file)}.",
+            f"{path}: holds the unknown labels {strangers}; known are 0 to {max(labels_of_file)}.",
             "The file is scaled (0/255), interpolated, or of another set.",
         )
     labels = array.astype(np.uint8)

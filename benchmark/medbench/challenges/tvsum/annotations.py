@@ -53,7 +53,7 @@ class TVSumFiles:
         where = f"{place}: {name}"
         if place.suffix == ".tsv":
             rows = [_numbers(where, text) for text in _lines(place, place.stat().st_mtime_ns).get(name, [])]
-            return RawVideo(name, equal_rows(where, rows), rated=True)
+            return RawVideo(name, equal_rows(where, rows), has_ratings=True)
         with opened(place) as file:
             number = _titles(place, file).index(name)
             values = np.asarray(file[file[f"{_GROUP}/user_anno"][number, 0]])
@@ -65,7 +65,7 @@ class TVSumFiles:
                 "Copy the file again.",
             )
         return RawVideo(
-            name, equal_rows(where, list(values if values.shape[1] == frames else values.T)), rated=True
+            name, equal_rows(where, list(values if values.shape[1] == frames else values.T)), has_ratings=True
         )
 
 

@@ -18,12 +18,12 @@ SEED, VIDEOS, USERS, CONTRARY = 2015, 50, 20, 4
 
 def write_sample(root: Path) -> None:
     """Draw the released file and the table of ratings; each video depends on its own number only."""
-    drawn, lines = {}, []
+    videos, lines = {}, []
     for number in range(1, VIDEOS + 1):
         rng = np.random.default_rng([SEED, number])
         video = draw_video(rng)
         ratings = draw_ratings(video, rng, USERS, CONTRARY)
-        drawn[number] = (video, RawVideo(f"drawn_{number:02}", ratings, rated=True))
+        videos[number] = (video, RawVideo(f"drawn_{number:02}", ratings, has_ratings=True))
         lines += [f"drawn_{number:02}\tXX\t{','.join(map(str, user))}\n" for user in ratings]
-    write_videos(root / file_name("tvsum"), drawn)
+    write_videos(root / file_name("tvsum"), videos)
     write_text(root / TABLE, "".join(lines))

@@ -110,11 +110,11 @@ def entrance(
         MedbenchError: with the refusal's code, facts and hint.
     """
     root = path.parent if root is None else root
-    admitted = admit(path, root, kind, expected)
-    if isinstance(admitted, Refusal):
-        raise admitted.error(root)
+    file = admit(path, root, kind, expected)
+    if isinstance(file, Refusal):
+        raise file.error(root)
     try:
-        yield admitted
+        yield file
     except Reject as reject:
         raise refusal_of(reject, _relative(path, root), unreadable(path, kind)).error(root) from reject
     except MemoryError as error:
@@ -122,8 +122,8 @@ def entrance(
         refusal = Refusal("file.too_large", _relative(path, root), facts, "Allow it more memory.")
         raise refusal.error(root) from error
     finally:
-        if admitted.stream is not None:
-            admitted.stream.close()
+        if file.stream is not None:
+            file.stream.close()
 
 
 def unreadable(path: Path, kind: Kind) -> str:
@@ -147,8 +147,8 @@ def _admitted(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitte
     header: Header = None
     if kind == "volume":
         header, companion = _volume(path, root, expected, content)
-        held = len(content) + (0 if companion is None else len(companion))
-        check_budget(max(held + header.memory_bytes, header.value_bytes), budget)
+        n_bytes = len(content) + (0 if companion is None else len(companion))
+        check_budget(max(n_bytes + header.memory_bytes, header.value_bytes), budget)
     elif kind == "image":
         header = _image(content)
         facts = header.header if isinstance(header, TiffPage) else header
@@ -190,10 +190,10 @@ def _volume(
 ) -> tuple[VolumeHeader, bytearray | None]:
     suffix = suffix_of(path.name)
     if suffix in (".nii", ".nii.gz", ".mgh", ".mgz"):
-        packed = suffix in (".nii.gz", ".mgz")
+        is_gzip = suffix in (".nii.gz", ".mgz")
         parse = parse_nifti if suffix.startswith(".nii") else parse_mgh
-        head = gzip_head(content, HEAD_BYTES) if packed else bytes(content[:HEAD_BYTES])
-        return parse(head, packed=packed), None
+        head = gzip_head(content, HEAD_BYTES) if is_gzip else bytes(content[:HEAD_BYTES])
+        return parse(head, is_gzip=is_gzip), None
     if suffix == ".nrrd":
         return parse_nrrd(content), None
     if suffix in (".img", ".hdr"):
@@ -225,7 +225,7 @@ def _pair(path: Path, root: Path, expected: Expected, content: bytearray) -> tup
     except Reject as reject:
         raise corrupt(f"{other.name} beside it: {reject.facts}") from reject
     head, values = (beside, content) if path.suffix.lower() == ".img" else (content, beside)
-    return parse_nifti(bytes(head[:HEAD_BYTES]), packed=False, pair=True), values
+    return parse_nifti(bytes(head[:HEAD_BYTES]), is_gzip=False, pair=True), values
 
 
 def _image(content: bytearray) -> ImageHeader | TiffPage:

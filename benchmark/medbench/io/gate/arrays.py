@@ -8,7 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ MOST_AXES, LARGEST_HEADER, MOST_MEMBERS = 4, 1 << 16, 4096
 _HEADER = re.compile(
     r"\{'descr': '([<>|=][A-Za-z]\d{1,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), ?\} *\n?"
 )
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error,
+)  # fmt: skip
 _REAL = re.compile(r"[<>|=](b1|[iu][1248]|f[248])")
 
 
@@ -90,26 +93,52 @@ def read_npz(
             check_budget(len(content) + 2 * values_bytes, budget_bytes)
             arrays = {name: decode_npy(_member(archive, member)) for name, member in selection.items()}
             return arrays, there
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise corrupt(reason[:120]) from error
+    except _ZIP_ERRORS as error:
+        raise corrupt(_reason(error)) from error
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
+def npz_shapes(stream: BinaryIO) -> dict[str, tuple[int, ...]]:
+    """Name of each array of an ``.npz`` file -> its shape; no values are read.
+
+    Raises:
+        Reject: as :func:`read_npz`.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            if len(members) > MOST_MEMBERS:
+                raise corrupt(f"it holds more than {MOST_MEMBERS} arrays")
+            return {
+                member.filename.removesuffix(".npy"): parse_npy(_npy_head(archive, member))[0]
+                for member in members
+            }
+    except _ZIP_ERRORS as error:
+        raise corrupt(_reason(error)) from error
+
+
+def _npy_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    _check_member(member)
+    with archive.open(member) as stream:
+        start = stream.read(12)
+        length = int.from_bytes(start[8 : 12 if start[6:7] > b"\1" else 10], "little")
+        return start + stream.read(min(length, LARGEST_HEADER))
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise Reject(
             "file.codec", f"is packed with zip method {member.compress_type}", "Use savez_compressed."
         )
     if member.flag_bits & 1:
         raise corrupt("it is encrypted")
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
+    _check_member(member)
     with archive.open(member) as stream:
         values = bytearray(stream.read(member.file_size + 1))
         if len(values) != member.file_size or stream.read(1):

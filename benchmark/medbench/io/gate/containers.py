@@ -164,14 +164,14 @@ def _boxes(stream: BinaryIO, size: int) -> None:
 def _matroska(stream: BinaryIO, size: int) -> None:
     stream.seek(4)
     head = stream.read(64)
-    length, used = _variable(head)
-    stream.seek(4 + used + length)
+    length, n_bytes = _variable(head)
+    stream.seek(4 + n_bytes + length)
     if stream.read(4) != _SEGMENT:
         raise corrupt("it has no segment")
     place = stream.tell()
-    length, used = _variable(stream.read(8))
-    unknown = length == (1 << (7 * used)) - 1
-    if not unknown and place + used + length > size:
+    length, n_bytes = _variable(stream.read(8))
+    unknown = length == (1 << (7 * n_bytes)) - 1
+    if not unknown and place + n_bytes + length > size:
         raise corrupt("it ends too early")
 
 
@@ -179,6 +179,6 @@ def _variable(data: bytes) -> tuple[int, int]:
     """A length field of EBML, and the number of its bytes."""
     if not data or not data[0]:
         raise corrupt("its header is damaged")
-    used = 9 - data[0].bit_length()
-    value = int.from_bytes(data[:used], "big") & ((1 << (7 * used)) - 1)
-    return value, used
+    n_bytes = 9 - data[0].bit_length()
+    value = int.from_bytes(data[:n_bytes], "big") & ((1 << (7 * n_bytes)) - 1)
+    return value, n_bytes

@@ -13,6 +13,7 @@ from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.inflate import gunzip, inflate
 from medbench.io.gate.jpeg_pixels import jpeg_pixels
 from medbench.io.gate.meaning import check_finite
+from medbench.io.gate.png_pixels import png_pixels
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.tiff import TiffPage
 from medbench.io.gate.tiff_pixels import decode_page
@@ -21,15 +22,15 @@ from medbench.io.gate.volume_header import VolumeHeader
 PADDING_BYTES = 1 << 20
 
 
-def decode_volume(admitted: Admitted) -> Volume:
+def decode_volume(file: Admitted) -> Volume:
     """A volume with the geometry of its file.
 
     Raises:
         Reject: ``file.corrupt`` or ``data.not_finite``.
     """
-    header = admitted.header
+    header = file.header
     assert isinstance(header, VolumeHeader)
-    array = _stored(header, admitted.content if admitted.companion is None else admitted.companion)
+    array = _stored(header, file.content if file.companion is None else file.companion)
     if header.scaled:
         small = header.dtype.itemsize <= 4
         with np.errstate(over="ignore", invalid="ignore"):
@@ -40,9 +41,9 @@ def decode_volume(admitted: Admitted) -> Volume:
     return Volume(array, header.spacing, header.origin, header.direction)
 
 
-def geometry(admitted: Admitted) -> Volume:
+def geometry(file: Admitted) -> Volume:
     """A volume's shape and geometry; its array takes no memory."""
-    header = admitted.header
+    header = file.header
     assert isinstance(header, VolumeHeader)
     nothing = np.broadcast_to(np.uint8(0), header.shape)
     return Volume(nothing, header.spacing, header.origin, header.direction)
@@ -63,12 +64,12 @@ def _stored(header: VolumeHeader, content: bytearray) -> npt.NDArray[Any]:
 
 
 def _unpacked_values(header: VolumeHeader, content: bytearray) -> bytearray:
-    packed = memoryview(content)[header.offset :]
-    if header.stored_bytes not in (None, len(packed)):
-        raise corrupt(f"{len(packed):,} compressed bytes where its header announces {header.stored_bytes:,}")
+    values = memoryview(content)[header.offset :]
+    if header.stored_bytes not in (None, len(values)):
+        raise corrupt(f"{len(values):,} compressed bytes where its header announces {header.stored_bytes:,}")
     if header.packing == "zlib":
-        return inflate(packed, header.value_bytes, or_gzip=True)
-    return gunzip(packed, header.value_bytes, trailing=0)
+        return inflate(values, header.value_bytes, or_gzip=True)
+    return gunzip(values, header.value_bytes, trailing=0)
 
 
 def _check_length(header: VolumeHeader, there: int) -> None:
@@ -77,7 +78,7 @@ def _check_length(header: VolumeHeader, there: int) -> None:
         raise corrupt(f"{max(0, there):,} bytes of values where its header announces {least:,}")
 
 
-def decode_image(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
+def decode_image(file: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     """An image, ``(height, width)`` or ``(height, width, channels)`` with red first, and its header.
 
     Values of fewer than 8 bits are scaled to 0-255, as in every PNG decoder; white-is-zero is not inverted.
@@ -85,13 +86,17 @@ def decode_image(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     Raises:
         Reject: ``file.corrupt`` or ``file.codec``.
     """
-    page = admitted.header
+    page = file.header
     if isinstance(page, TiffPage):
-        return _tiff(page, admitted.content)
+        return _tiff(page, file.content)
     assert isinstance(page, ImageHeader)
-    image = jpeg_pixels(admitted.content, page.channels) if page.format == "JPEG" else None
+    image: npt.NDArray[Any] | None = None
+    if page.format == "JPEG":
+        image = jpeg_pixels(file.content, page.channels)
+    elif page.format == "PNG":
+        image = png_pixels(file.content, page)
     if image is None:
-        image = _by_opencv(admitted.content)
+        image = _by_opencv(file.content)
     if image.shape[:2] != (page.height, page.width):
         raise corrupt(f"it decodes to {image.shape[0]} rows and {image.shape[1]} columns")
     return image, page

@@ -31,11 +31,11 @@ _JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _FRAMES_OF_JPEG = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
-def read_data_set(admitted: Admitted) -> tuple[Any, npt.NDArray[Any]]:
+def read_data_set(file: Admitted) -> tuple[Any, npt.NDArray[Any]]:
     """Data set and stored values ``(rows, columns)`` of a single grey image.
 
     Args:
-        admitted: the file, of the kind ``dicom``.
+        file: the file, of the kind ``dicom``.
 
     Raises:
         Reject: ``dicom.unreadable``, ``dicom.compressed`` where no decoder of its compression is installed,
@@ -43,15 +43,15 @@ def read_data_set(admitted: Admitted) -> tuple[Any, npt.NDArray[Any]]:
     """
     import pydicom
 
-    content = bytes(admitted.content)
+    content = bytes(file.content)
     syntax, start = _transfer_syntax(content)
     if syntax == DEFLATED:
-        _check_inflated(content[start:], admitted.budget_bytes)
+        _check_inflated(content[start:], file.budget_bytes)
     with damage("is no readable DICOM image"):
         data_set = pydicom.dcmread(io.BytesIO(content))
         shape = _shape(data_set)
         _check_grey(data_set)
-    check_budget(shape[0] * shape[1] * _BYTES_A_VALUE, admitted.budget_bytes)
+    check_budget(shape[0] * shape[1] * _BYTES_A_VALUE, file.budget_bytes)
     with damage("its pixels cannot be decoded"):
         values = _values(data_set, shape)
     if values.shape != shape:
@@ -96,25 +96,25 @@ def _transfer_syntax(content: bytes) -> tuple[str, int]:
     return syntax, at
 
 
-def _check_inflated(packed: bytes, budget_bytes: int) -> None:
+def _check_inflated(rest: bytes, budget_bytes: int) -> None:
     """Refuse a deflated data set that takes more than the limit."""
-    stream, held = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    stream, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
     try:
-        while packed and not stream.eof:
-            held += len(stream.decompress(packed, 1 << 20))
-            check_budget(held, budget_bytes)
-            packed = stream.unconsumed_tail
+        while rest and not stream.eof:
+            n_bytes += len(stream.decompress(rest, 1 << 20))
+            check_budget(n_bytes, budget_bytes)
+            rest = stream.unconsumed_tail
     except zlib.error as error:
         raise unreadable("its deflated data set does not decode") from error
 
 
 def _shape(data_set: Any) -> tuple[int, int]:
     rows, columns, bits = int(data_set.Rows), int(data_set.Columns), int(data_set.BitsAllocated)
-    stored = int(data_set.BitsStored)
+    bits_in_use = int(data_set.BitsStored)
     if not (0 < rows <= SIDE and 0 < columns <= SIDE):
         raise unreadable(f"states {rows} rows and {columns} columns")
-    if bits not in BITS or not 0 < stored <= bits or "PixelData" not in data_set:
-        raise unreadable(f"states {stored} of {bits} bits a pixel")
+    if bits not in BITS or not 0 < bits_in_use <= bits or "PixelData" not in data_set:
+        raise unreadable(f"states {bits_in_use} of {bits} bits a pixel")
     return rows, columns
 
 
@@ -157,10 +157,10 @@ def _check_decoder(syntax: Any) -> None:
         )
 
 
-def _only_frame(encapsulated: bytes) -> bytes:
+def _only_frame(capsule: bytes) -> bytes:
     from pydicom.encaps import generate_frames
 
-    (frame,) = generate_frames(encapsulated, number_of_frames=1)
+    (frame,) = generate_frames(capsule, number_of_frames=1)
     return frame
 
 
@@ -192,6 +192,6 @@ def _run_lengths(frame: bytes, data_set: Any, shape: tuple[int, int]) -> npt.NDA
         decode_packbits(frame[start:end], shape[0] * shape[1])
         for start, end in zip(offsets[:planes], ends, strict=True)
     ]
-    stacked = np.stack([np.frombuffer(piece, np.uint8) for piece in pieces], -1)
+    stack = np.stack([np.frombuffer(piece, np.uint8) for piece in pieces], -1)
     sign = "i" if int(data_set.get("PixelRepresentation", 0)) else "u"
-    return stacked.copy().view(f">{sign}{planes}").reshape(shape).astype(f"{sign}{planes}")
+    return stack.copy().view(f">{sign}{planes}").reshape(shape).astype(f"{sign}{planes}")

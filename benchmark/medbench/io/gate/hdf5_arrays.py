@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ def read_datasets(
             there = [name if isinstance(name, str) else name.decode("utf-8", "replace") for name in file]
             kinds = {name: file.get(name, getlink=True) for name in names if name in there}
             arrays = {}
-            held = 2 * len(content)
+            n_bytes = 2 * len(content)
             for name, link in kinds.items():
                 if not isinstance(link, h5py.HardLink):
                     raise Reject(
@@ -47,15 +47,35 @@ def read_datasets(
                 if not isinstance(file[name], h5py.Dataset):
                     there.remove(name)
                     continue
-                held += _check_dataset(name, file[name])
-                check_budget(held, budget_bytes)
+                n_bytes += _check_dataset(name, file[name])
+                check_budget(n_bytes, budget_bytes)
                 arrays[name] = np.asarray(file[name][()])
             return arrays, there
     except Reject:
         raise
     except Exception as error:  # whatever the HDF5 library raises, the file is damaged
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise corrupt(reason[:160]) from error
+        raise _damaged(error) from error
+
+
+def dataset_shapes(stream: BinaryIO) -> dict[str, tuple[int, ...]]:
+    """Name of each dataset at the top of a file -> its shape; no values are read, and no link is followed.
+
+    Raises:
+        Reject: ``file.corrupt``.
+    """
+    import h5py
+
+    try:
+        with h5py.File(stream, "r") as file:
+            own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            datasets = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+            return {name: dataset.shape for name, dataset in datasets.items() if dataset.shape is not None}
+    except Exception as error:  # whatever the HDF5 library raises, the file is damaged
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> Reject:
+    return corrupt((str(error).strip().splitlines() or [type(error).__name__])[0][:160])
 
 
 def _check_dataset(name: str, dataset: Any) -> int:

@@ -98,14 +98,14 @@ def parse_png(content: Bytes) -> ImageHeader:
     """
     view, at = memoryview(content), len(PNG)
     names: list[bytes] = []
-    turned = False
+    has_orientation = False
     while at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
         end = at + 12 + length
         name = bytes(view[at + 4 : at + 8])
         if end > len(content) or crc32(view[at + 4 : end - 4]) != _checksum(content, end):
             raise corrupt("it ends too early" if end > len(content) else f"its chunk {name!r} is damaged")
-        turned = turned or (name == b"eXIf" and exif_turned(bytes(view[at + 8 : end - 4])))
+        has_orientation = has_orientation or (name == b"eXIf" and exif_turned(bytes(view[at + 8 : end - 4])))
         if not names or names[-1] != name or name != b"IDAT":
             names.append(name)
         at = end
@@ -121,7 +121,7 @@ def parse_png(content: Bytes) -> ImageHeader:
         raise Reject("file.codec", "is an animation (APNG)", "Save it as a single image.")
     check_sides(height, width)
     channels = 4 if b"tRNS" in names else _PNG_CHANNELS[colour]
-    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour], turned=turned)
+    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour], turned=has_orientation)
 
 
 def exif_turned(block: bytes) -> bool:
@@ -161,7 +161,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
     Raises:
         Reject: ``file.corrupt``, or ``file.codec`` naming the process that is not read.
     """
-    header, scans, at, turned = None, 0, 2, False
+    header, scans, at, has_orientation = None, 0, 2, False
     while True:
         match = _JPEG_MARKER.search(content, at)
         if match is None:
@@ -175,7 +175,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
         if length < 2 or at + length > len(content):
             raise corrupt("it ends too early" if length >= 2 else "a segment has no length")
         exif = marker == 0xE1 and content[at + 2 : at + 8] == _EXIF
-        turned = turned or (exif and exif_turned(bytes(content[at + 8 : at + length])))
+        has_orientation = has_orientation or (exif and exif_turned(bytes(content[at + 8 : at + length])))
         if marker == 0xDA:
             scans += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -185,7 +185,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
         at += length
     if header is None or not 1 <= scans <= MOST_SCANS:
         raise corrupt(f"it holds {scans} scans" if scans else "it holds no image")
-    return dataclasses.replace(header, turned=turned)
+    return dataclasses.replace(header, turned=has_orientation)
 
 
 def _frame(content: Bytes, at: int, marker: int, length: int) -> ImageHeader:

@@ -50,13 +50,13 @@ class _Sink:
         self.held += len(piece)
 
 
-def gzip_head(packed: Bytes, count: int) -> bytes:
+def gzip_head(stream_bytes: Bytes, count: int) -> bytes:
     """The first ``count`` bytes of a gzip file, fewer where it holds fewer.
 
     Raises:
         Reject: ``file.corrupt``.
     """
-    rest, head = memoryview(packed), b""
+    rest, head = memoryview(stream_bytes), b""
     try:
         for _ in range(_MEMBERS_OF_A_HEAD):
             if len(head) >= count or not any(rest[:_IN]):
@@ -66,24 +66,24 @@ def gzip_head(packed: Bytes, count: int) -> bytes:
                 piece, rest = rest[:_HEAD_IN], rest[_HEAD_IN:]
                 head += stream.decompress(piece, count - len(head))
             if stream.eof:
-                rest = memoryview(packed)[len(packed) - len(rest) - len(stream.unused_data) :]
+                rest = memoryview(stream_bytes)[len(stream_bytes) - len(rest) - len(stream.unused_data) :]
     except _ERRORS as error:
         raise corrupt(_facts_of(error)) from error
     return head
 
 
-def gunzip(packed: Bytes, length: int, trailing: int = TRAILING_BYTES) -> bytearray:
+def gunzip(stream_bytes: Bytes, length: int, trailing: int = TRAILING_BYTES) -> bytearray:
     """Content of all members of a gzip file, after a check of length and checksum.
 
     Args:
-        packed: the file.
+        stream_bytes: the file.
         length: number of bytes that the header announces; decompression stops soon after them.
         trailing: number of bytes that may follow and are dropped.
 
     Raises:
         Reject: ``file.corrupt`` for a wrong checksum, or more or fewer bytes than announced.
     """
-    rest, sink = memoryview(packed), _Sink(length, trailing)
+    rest, sink = memoryview(stream_bytes), _Sink(length, trailing)
     for member in range(MOST_MEMBERS):
         if not rest or (member and not any(rest[:_IN])):
             break
@@ -93,24 +93,24 @@ def gunzip(packed: Bytes, length: int, trailing: int = TRAILING_BYTES) -> bytear
     return _whole(sink)
 
 
-def inflate(packed: Bytes, length: int, *, or_gzip: bool = False) -> bytearray:
+def inflate(stream_bytes: Bytes, length: int, *, or_gzip: bool = False) -> bytearray:
     """Content of a zlib (or gzip) stream of exactly ``length`` bytes, after a check of its checksum.
 
     Raises:
         Reject: ``file.corrupt``.
     """
     sink = _Sink(length, 0)
-    _stream(memoryview(packed), sink, _EITHER if or_gzip else _ZLIB)
+    _stream(memoryview(stream_bytes), sink, _EITHER if or_gzip else _ZLIB)
     return _whole(sink)
 
 
-def _stream(packed: memoryview, sink: _Sink, kind: int) -> int:
+def _stream(stream_bytes: memoryview, sink: _Sink, kind: int) -> int:
     """Decompress one stream to its end and check it; the number of compressed bytes."""
     stream: Any = _zlib.decompressobj(kind)
     at = 0
     try:
-        while not stream.eof and at < len(packed):
-            piece: Bytes = packed[at : at + _IN]
+        while not stream.eof and at < len(stream_bytes):
+            piece: Bytes = stream_bytes[at : at + _IN]
             at += len(piece)
             while piece and not stream.eof:
                 sink.take(stream.decompress(piece, _OUT))

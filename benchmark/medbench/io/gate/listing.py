@@ -21,16 +21,21 @@ class Entry:
     """A file that may be a case.
 
     Attributes:
-        path: the file.
+        folder: folder of the file.
         name: name below the folder.
         stem: name without suffix.
         suffix: suffix in lower case, ``.nii.gz`` as one.
     """
 
-    path: Path
+    folder: Path
     name: str
     stem: str
     suffix: str
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +152,10 @@ def list_folder(folder: Path, suffixes: Collection[str], *, open_only: bool = Tr
             unknown.append(
                 Refusal("file.not_regular", name, f"is {present[name]}, not a file", "Give the file itself.")
             )
-        elif any(f"{stem.lower()}{owner}" in lower for owner in owners):
+        elif owners and any(f"{stem.lower()}{owner}" in lower for owner in owners):
             continue
         elif suffix in suffixes:
-            entries.append(Entry(folder / name, name, stem, suffix))
+            entries.append(Entry(folder, name, stem, suffix))
         else:
             hint = f"Known: {', '.join(sorted(suffixes))}."
             unknown.append(
@@ -164,6 +169,9 @@ def _present(folder: Path) -> dict[str, str]:
     kinds = {}
     with os.scandir(folder) as scan:
         for item in scan:
+            if item.is_file(follow_symlinks=False):
+                kinds[item.name] = ""
+                continue
             try:
                 mode = item.stat().st_mode
             except OSError:

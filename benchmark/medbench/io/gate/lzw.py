@@ -11,7 +11,7 @@ _FULL = 4096
 _BYTES = [bytes([value]) for value in range(256)] + [b"", b""]
 
 
-def decode_lzw(packed: bytes | memoryview, length: int) -> bytes:
+def decode_lzw(strip: bytes | memoryview, length: int) -> bytes:
     """The first ``length`` bytes of an LZW strip or tile.
 
     Raises:
@@ -19,28 +19,28 @@ def decode_lzw(packed: bytes | memoryview, length: int) -> bytes:
     """
     table: list[bytes] = []
     parts: list[bytes] = []
-    held, previous = 0, b""
-    for code in _codes(packed, table):
+    n_bytes, previous = 0, b""
+    for code in _codes(strip, table):
         if code == _CLEAR:
             table[:], previous = _BYTES, b""
             continue
-        if code == _END or held >= length:
+        if code == _END or n_bytes >= length:
             break
         text = _text(code, table, previous)
         parts.append(text)
-        held += len(text)
+        n_bytes += len(text)
         if previous and len(table) < _FULL:
             table.append(previous + text[:1])
         previous = text
-    if held < length:
-        raise corrupt(f"a strip decodes to {held:,} bytes where {length:,} are announced")
+    if n_bytes < length:
+        raise corrupt(f"a strip decodes to {n_bytes:,} bytes where {length:,} are announced")
     return b"".join(parts)[:length]
 
 
-def _codes(packed: bytes | memoryview, table: list[bytes]) -> Iterator[int]:
+def _codes(strip: bytes | memoryview, table: list[bytes]) -> Iterator[int]:
     """The codes of a strip, whose number of bits grows with the table."""
     pending = n_bits = 0
-    for byte in packed:
+    for byte in strip:
         pending = (pending << 8) | byte
         n_bits += 8
         width = 9 if len(table) < 511 else (len(table) + 1).bit_length()
@@ -61,7 +61,7 @@ def _text(code: int, table: list[bytes], previous: bytes) -> bytes:
     raise corrupt("a strip holds a code that its table lacks")
 
 
-def decode_packbits(packed: bytes | memoryview, length: int) -> bytes:
+def decode_packbits(strip: bytes | memoryview, length: int) -> bytes:
     """Content of a PackBits strip or tile of ``length`` bytes.
 
     Raises:
@@ -70,22 +70,22 @@ def decode_packbits(packed: bytes | memoryview, length: int) -> bytes:
     >>> decode_packbits(bytes([254, 7, 1, 8, 9]), 5)
     b'\\x07\\x07\\x07\\x08\\t'
     """
-    parts, held, at = [], 0, 0
-    packed = bytes(packed)
-    while at < len(packed) and held <= length:
-        count = packed[at]
+    parts, n_bytes, at = [], 0, 0
+    strip = bytes(strip)
+    while at < len(strip) and n_bytes <= length:
+        count = strip[at]
         if count < 128:
-            part = packed[at + 1 : at + 2 + count]
+            part = strip[at + 1 : at + 2 + count]
             if len(part) != count + 1:
                 break
             at += 2 + count
         elif count > 128:
-            part = packed[at + 1 : at + 2] * (257 - count)
+            part = strip[at + 1 : at + 2] * (257 - count)
             at += 2
         else:
             part, at = b"", at + 1
         parts.append(part)
-        held += len(part)
-    if held != length or at < len(packed) - 1:
-        raise corrupt(f"a strip decodes to {held:,} bytes where {length:,} are announced")
+        n_bytes += len(part)
+    if n_bytes != length or at < len(strip) - 1:
+        raise corrupt(f"a strip decodes to {n_bytes:,} bytes where {length:,} are announced")
     return b"".join(parts)

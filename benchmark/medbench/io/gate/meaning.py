@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -87,23 +87,30 @@ def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
     return mask.view(np.uint8) if np.count_nonzero(mask) == np.count_nonzero(labels) else None
 
 
-def counted(labels: npt.NDArray[Any], known: Collection[int]) -> str:
+def counted(labels: npt.NDArray[Any], own_labels: Collection[int]) -> str:
     """Labels that are not known, the first eight, and the numbers of their voxels; empty where all are known.
 
     >>> counted(np.array([0, 1, 7, 7, 255]), (0, 1))
     '7, 255 (2, 1 of 5 voxels)'
     """
-    marked = labels[labels != 0]
-    values, counts = (column.tolist() for column in np.unique(marked, return_counts=True))
-    if marked.size < labels.size:
-        values, counts = [0, *values], [labels.size - marked.size, *counts]
-    pairs = sorted(zip(values, counts, strict=True))
-    strange = [(f"{value:g}", f"{count:,}") for value, count in pairs if value not in known]
-    if not strange:
-        return ""
-    more = ", …" if len(strange) > MOST_NAMED else ""
-    names, numbers = (", ".join(column[:MOST_NAMED]) + more for column in zip(*strange, strict=True))
-    return f"{names} ({numbers} of {labels.size:,} voxels)"
+    foreground = labels[labels != 0]
+    values, counts = (column.tolist() for column in np.unique(foreground, return_counts=True))
+    if foreground.size < labels.size:
+        values, counts = [0, *values], [labels.size - foreground.size, *counts]
+    strange = {value: count for value, count in zip(values, counts, strict=True) if value not in own_labels}
+    return listed_values(strange, labels.size) if strange else ""
+
+
+def listed_values(counts: Mapping[int, int] | Mapping[float, int], size: int) -> str:
+    """Values, the first eight, and the numbers of their voxels among ``size``.
+
+    >>> listed_values({255: 1, 7: 2}, 5)
+    '7, 255 (2, 1 of 5 voxels)'
+    """
+    pairs = [(f"{value:g}", f"{count:,}") for value, count in sorted(counts.items())]
+    more = ", …" if len(pairs) > MOST_NAMED else ""
+    names, numbers = (", ".join(column[:MOST_NAMED]) + more for column in zip(*pairs, strict=True))
+    return f"{names} ({numbers} of {size:,} voxels)"
 
 
 def check_black_is_zero(white_is_zero: bool | None) -> None:
@@ -122,13 +129,13 @@ def check_black_is_zero(white_is_zero: bool | None) -> None:
         )
 
 
-def check_upright(turned: bool) -> None:
+def check_upright(has_orientation: bool) -> None:
     """Refuse a label map that is to be turned or mirrored by its header, as some readers do and others not.
 
     Raises:
         Reject: ``data.turned``.
     """
-    if turned:
+    if has_orientation:
         raise Reject(
             "data.turned",
             "has an orientation tag, by which some readers turn the image and others do not",

@@ -56,7 +56,7 @@ def parse_metaimage(content: bytes | bytearray) -> tuple[VolumeHeader, str]:
     channels = whole(fields.get("ElementNumberOfChannels", "1").split(), "ElementNumberOfChannels")
     if len(channels) != 1 or not 1 <= channels[0] <= MOST_CHANNELS:
         raise corrupt("its ElementNumberOfChannels is out of range")
-    packed = _flag(fields, "CompressedData", False)
+    is_zlib = _flag(fields, "CompressedData", False)
     local = values_in.upper() == "LOCAL"
     spacing, origin, direction = _geometry(fields, len(sizes))
     header = VolumeHeader(
@@ -64,8 +64,8 @@ def parse_metaimage(content: bytes | bytearray) -> tuple[VolumeHeader, str]:
         (*sizes[::-1], *(channels if channels[0] > 1 else ())),
         _type(fields),
         end.end() if local else 0,
-        "zlib" if packed else "none",
-        stored_bytes=_stored_bytes(fields) if packed else None,
+        "zlib" if is_zlib else "none",
+        stored_bytes=_stored_bytes(fields) if is_zlib else None,
         spacing=spacing,
         origin=origin,
         direction=direction,

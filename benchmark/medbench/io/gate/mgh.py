@@ -14,7 +14,7 @@ _TYPES = {0: "u1", 1: "i4", 3: "f4", 4: "i2", 10: "u2"}
 _TO_LEFT_BACK_UP = np.array([-1.0, -1.0, 1.0])
 
 
-def parse_mgh(head: bytes, *, packed: bool) -> VolumeHeader:
+def parse_mgh(head: bytes, *, is_gzip: bool) -> VolumeHeader:
     """The header of a FreeSurfer volume, which is big-endian.
 
     Raises:
@@ -42,7 +42,7 @@ def parse_mgh(head: bytes, *, packed: bool) -> VolumeHeader:
         tuple(sizes)[::-1],
         np.dtype(">" + _TYPES[kind]),
         HEAD_BYTES,
-        "gzip" if packed else "none",
+        "gzip" if is_gzip else "none",
         spacing=spacing,
         origin=origin,
         direction=direction,

@@ -32,12 +32,12 @@ _CLOSE = 1e-5
 _TO_LEFT_BACK_UP = np.array([-1.0, -1.0, 1.0])
 
 
-def parse_nifti(head: bytes, *, packed: bool, pair: bool = False) -> VolumeHeader:
+def parse_nifti(head: bytes, *, is_gzip: bool, pair: bool = False) -> VolumeHeader:
     """The header of a NIfTI file.
 
     Args:
         head: first bytes of the file, decompressed.
-        packed: whether the file is compressed as a whole.
+        is_gzip: whether the file is compressed as a whole.
         pair: whether the values lie in an ``.img`` file of the same name.
 
     Raises:
@@ -71,7 +71,7 @@ def parse_nifti(head: bytes, *, packed: bool, pair: bool = False) -> VolumeHeade
         sizes[::-1],
         _type(kind, bits, order),
         int(offset),
-        "gzip" if packed else "none",
+        "gzip" if is_gzip else "none",
         spacing=spacing,
         origin=origin,
         direction=direction,
@@ -93,8 +93,8 @@ def _version(head: bytes) -> tuple[int, str]:
 def _check_magic(head: bytes, version: int, pair: bool) -> None:
     magic = head[344:348] if version == 1 else head[4:12]
     letters = b"ni" if pair else b"n+"
-    expected = letters + (b"1\0" if version == 1 else b"2\0\r\n\x1a\n")
-    if magic == expected:
+    due = letters + (b"1\0" if version == 1 else b"2\0\r\n\x1a\n")
+    if magic == due:
         return
     if pair and not any(magic):
         raise Reject(

@@ -132,18 +132,18 @@ def _packing(fields: dict[str, str]) -> Literal["none", "gzip values"]:
 
 
 def _geometry(
-    fields: dict[str, str], n_axes: int, skipped: int
+    fields: dict[str, str], n_axes: int, n_skip: int
 ) -> tuple[Floats | None, Floats | None, Floats | None]:
     if "space directions" not in fields:
         if "spacings" not in fields:
             return None, None, None
-        words = [word for word in fields["spacings"].split()[skipped:] if word.lower() != "nan"]
+        words = [word for word in fields["spacings"].split()[n_skip:] if word.lower() != "nan"]
         numbers = [abs(number) for number in finite(words, len(words), "spacings")]
         is_complete = len(numbers) == n_axes and all(numbers)
         return (tuple(numbers[::-1]) if is_complete else None), None, None
     signs = _signs(fields)
     vectors = re.findall(r"\(([^()]*)\)|none", fields["space directions"], re.IGNORECASE)
-    columns = [finite(text.split(","), len(signs), "space directions") for text in vectors[skipped:]]
+    columns = [finite(text.split(","), len(signs), "space directions") for text in vectors[n_skip:]]
     if len(columns) != n_axes:
         raise corrupt(f"it gives {len(columns)} space directions for {n_axes} axes")
     if n_axes != len(signs):

@@ -55,6 +55,6 @@ class Refusal:
 
 def refusal_of(reject: Reject, path: str, unreadable: str) -> Refusal:
     """The refusal of the file at ``path``; ``unreadable`` is the phrase for a damaged file."""
-    damaged = reject.code == "file.corrupt"
-    facts = f"{unreadable} ({reject.facts})" if damaged else reject.facts
+    is_corrupt = reject.code == "file.corrupt"
+    facts = f"{unreadable} ({reject.facts})" if is_corrupt else reject.facts
     return Refusal(reject.code, path, facts, reject.hint)

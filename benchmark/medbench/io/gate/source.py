@@ -104,16 +104,16 @@ def read_whole(path: Path, root: Path, role: Role, budget_bytes: int) -> bytearr
         size = os.fstat(handle).st_size
         check_budget(size, budget_bytes)
         content = bytearray(size)
-        view, done = memoryview(content), 0
+        view, at = memoryview(content), 0
         with os.fdopen(handle, "rb", buffering=0, closefd=False) as stream:
-            while done < size and (count := stream.readinto(view[done:])):
-                done += count
-            grown = bool(stream.read(1))
+            while at < size and (count := stream.readinto(view[at:])):
+                at += count
+            is_longer = bool(stream.read(1))
     except OSError as error:
         raise _reject_of(error) from error
     finally:
         os.close(handle)
-    if done != size or grown:
+    if at != size or is_longer:
         raise Reject("file.unreadable", "changed while it was read", "Wait until it is written.")
     return content
 

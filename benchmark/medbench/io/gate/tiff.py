@@ -54,7 +54,7 @@ class TiffPage:
         planar: whether the channels lie one after the other.
         sample_format: 1 for unsigned, 2 for signed integers, 3 for floating-point numbers.
         block: height and width of a strip or tile.
-        tiled: whether blocks are tiles, which are whole at the border too.
+        has_tiles: whether blocks are tiles, which are whole at the border too.
         offsets: first byte of each block.
         counts: bytes of each block.
         samples: stored values per pixel.
@@ -70,7 +70,7 @@ class TiffPage:
     planar: bool
     sample_format: int
     block: tuple[int, int]
-    tiled: bool
+    has_tiles: bool
     offsets: tuple[int, ...]
     counts: tuple[int, ...]
     samples: int
@@ -93,10 +93,10 @@ def parse_tiff(read: Read, size: int, *, alone: bool = False) -> TiffPage:
     tags, following = _directory(read, size, order, big, at)
     if alone:
         _refuse_stack(tags)
-        seen = {at}
-        while 8 <= following < size and following not in seen:
-            seen.add(following)
-            if len(seen) > MOST_VIEWS:
+        places = {at}
+        while 8 <= following < size and following not in places:
+            places.add(following)
+            if len(places) > MOST_VIEWS:
                 raise Reject("data.axes", f"holds more than {MOST_VIEWS} images", ONE_IMAGE)
             other, following = _directory(read, size, order, big, following)
             _refuse_other(tags, other)
@@ -126,8 +126,8 @@ def _refuse_other(first: dict[str, tuple[Any, ...]], other: dict[str, tuple[Any,
     if (other_width, other_height) == (width, height):
         raise Reject("data.axes", "holds several images of one size", ONE_IMAGE)
     alike = abs(other_width * height - other_height * width) <= max(width, height)
-    marked = bool(other.get("subfile", (0,))[0] & 0b101)
-    if other_width > width or other_height > height or not (alike or marked):
+    is_view = bool(other.get("subfile", (0,))[0] & 0b101)
+    if other_width > width or other_height > height or not (alike or is_view):
         facts = f"holds an image of {other_width} by {other_height} after the first of {width} by {height}"
         raise Reject("data.axes", facts, ONE_IMAGE)
 
@@ -138,8 +138,8 @@ def _refuse_stack(tags: dict[str, tuple[Any, ...]]) -> None:
     stack = _STACK.search(text[:MOST_DESCRIPTION])
     if stack is not None and int(stack[1]) > 1:
         raise Reject("data.axes", f"holds {int(stack[1])} images (ImageJ's stack)", ONE_IMAGE)
-    shaped = _SHAPED.search(text[:MOST_DESCRIPTION])
-    values = [int(side) for side in shaped[1].split(b",")] if shaped is not None else []
+    shape = _SHAPED.search(text[:MOST_DESCRIPTION])
+    values = [int(side) for side in shape[1].split(b",")] if shape is not None else []
     pixels = tags.get("width", (0,))[0] * tags.get("height", (0,))[0] * tags.get("samples", (1,))[0]
     if pixels and math.prod(values) > pixels and b'"truncated": true' in text[:MOST_DESCRIPTION]:
         raise Reject("data.axes", f"holds an array of {'×'.join(map(str, values))}", ONE_IMAGE)
@@ -209,17 +209,17 @@ def _page(tags: dict[str, tuple[int, ...]], order: str, size: int) -> TiffPage:
         raise Reject("file.codec", f"holds values of {bits} bits, type {kind}", "Save it with 8 bits.")
     if one("planar", 1) not in (1, 2) or one("fill_order", 1) not in (1, 2):
         raise corrupt("its planar configuration is out of range")
-    tiled = "tile_offsets" in tags
+    has_tiles = "tile_offsets" in tags
     block = (
         (one("tile_height", 0), one("tile_width", 0))
-        if tiled
+        if has_tiles
         else (min(one("rows_per_strip", height), height), width)
     )
     check_sides(*block)
     planar = one("planar", 1) == 2 and samples > 1
     n_blocks = math.prod(-(-side // length) for side, length in zip((height, width), block, strict=True))
     n_blocks *= samples if planar else 1
-    kind_of_block = "tile" if tiled else "strip"
+    kind_of_block = "tile" if has_tiles else "strip"
     offsets, counts = tags.get(f"{kind_of_block}_offsets", ()), tags.get(f"{kind_of_block}_counts", ())
     if len(offsets) != n_blocks or len(counts) != n_blocks:
         raise corrupt(f"it has {len(offsets)} {kind_of_block}s where its sizes need {n_blocks}")
@@ -234,7 +234,7 @@ def _page(tags: dict[str, tuple[int, ...]], order: str, size: int) -> TiffPage:
         planar,
         kind,
         block,
-        tiled,
+        has_tiles,
         offsets,
         counts,
         samples,
@@ -266,5 +266,5 @@ def _header(
         colour = "RGB"
     elif samples > {"grey": 1, "RGB": 3, "palette": 1}.get(colour, 4):
         colour = _ALPHA[colour] if extra == 1 and colour in _ALPHA else f"{samples}-channel"
-    turned = tags.get("orientation", (1,))[0] in range(2, 9)
-    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0, turned)
+    has_orientation = tags.get("orientation", (1,))[0] in range(2, 9)
+    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0, has_orientation)

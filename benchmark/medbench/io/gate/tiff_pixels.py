@@ -97,33 +97,33 @@ def _blocks(
     for index, (offset, count) in enumerate(zip(page.offsets, page.counts, strict=True)):
         channel, place = divmod(index, down * across)
         row, column = place // across * page.block[0], place % across * page.block[1]
-        rows = page.block[0] if page.tiled else min(page.block[0], height - row)
+        rows = page.block[0] if page.has_tiles else min(page.block[0], height - row)
         row_bytes = -(-page.block[1] * samples * page.header.bits // 8)
         raw = _unpacked(page, view[offset : offset + count], rows * row_bytes)
         yield (row, column, channel), _values(page, raw, (rows, page.block[1], samples), dtype)
 
 
-def _unpacked(page: TiffPage, packed: memoryview, length: int) -> bytes | bytearray | memoryview:
+def _unpacked(page: TiffPage, strip: memoryview, length: int) -> bytes | bytearray | memoryview:
     if page.swapped_bits:
-        bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
-        packed = memoryview(np.packbits(bits).tobytes())
+        bits = np.unpackbits(np.frombuffer(strip, np.uint8), bitorder="little")
+        strip = memoryview(np.packbits(bits).tobytes())
     if page.compression == 1:
-        if len(packed) < length:
-            raise corrupt(f"a strip holds {len(packed):,} bytes where {length:,} are announced")
-        return packed[:length]
+        if len(strip) < length:
+            raise corrupt(f"a strip holds {len(strip):,} bytes where {length:,} are announced")
+        return strip[:length]
     if page.compression in (8, 32946):
-        return inflate(packed, length)
+        return inflate(strip, length)
     if page.compression == 32773:
-        return decode_packbits(packed, length)
+        return decode_packbits(strip, length)
     if page.compression == 34925:
-        return _lzma(packed, length)
-    return _by_codec("zstd_decode" if page.compression == 50000 else "lzw_decode", packed, length)
+        return _lzma(strip, length)
+    return _by_codec("zstd_decode" if page.compression == 50000 else "lzw_decode", strip, length)
 
 
-def _lzma(packed: memoryview, length: int) -> bytes:
+def _lzma(strip: memoryview, length: int) -> bytes:
     try:
         stream = lzma.LZMADecompressor(memlimit=LZMA_BYTES)
-        raw = stream.decompress(bytes(packed), length + 1)
+        raw = stream.decompress(bytes(strip), length + 1)
         if not stream.eof and len(raw) == length:
             raw += stream.decompress(b"", 1)
     except (lzma.LZMAError, EOFError) as error:
@@ -133,14 +133,14 @@ def _lzma(packed: memoryview, length: int) -> bytes:
     return raw
 
 
-def _by_codec(name: str, packed: memoryview, length: int) -> bytes:
+def _by_codec(name: str, strip: memoryview, length: int) -> bytes:
     """Content of a strip by imagecodecs, into a buffer of its length; LZW also without imagecodecs."""
     try:
         import imagecodecs
     except ImportError:
-        return decode_lzw(packed, length)
+        return decode_lzw(strip, length)
     try:
-        raw = getattr(imagecodecs, name)(bytes(packed), out=length)
+        raw = getattr(imagecodecs, name)(bytes(strip), out=length)
     except Exception as error:  # whatever the codec raises, the strip is damaged
         raise corrupt("a strip does not decode") from error
     if len(raw) != length:
@@ -149,7 +149,7 @@ def _by_codec(name: str, packed: memoryview, length: int) -> bytes:
 
 
 def check_coded_size(
-    compression: int, packed: bytes | bytearray, block: tuple[int, int], samples: int
+    compression: int, strip: bytes | bytearray, block: tuple[int, int], samples: int
 ) -> None:
     """Refuse a JPEG or JPEG 2000 stream that is larger than its strip or tile.
 
@@ -159,15 +159,15 @@ def check_coded_size(
         Reject: ``file.corrupt``.
     """
     if compression == 7:
-        header = parse_jpeg(packed)
+        header = parse_jpeg(strip)
         sizes = header.height, header.width, header.channels
     else:
-        at = packed.find(_JPEG_2000, 0, 512)
-        if at < 0 or len(packed) < at + 42:
+        at = strip.find(_JPEG_2000, 0, 512)
+        if at < 0 or len(strip) < at + 42:
             raise corrupt("a strip holds no JPEG 2000 stream")
-        right, bottom, left, top = struct.unpack_from(">4I", packed, at + 8)
-        across, down = struct.unpack_from(">2I", packed, at + 24)
-        sizes = bottom - top, right - left, struct.unpack_from(">H", packed, at + 40)[0]
+        right, bottom, left, top = struct.unpack_from(">4I", strip, at + 8)
+        across, down = struct.unpack_from(">2I", strip, at + 24)
+        sizes = bottom - top, right - left, struct.unpack_from(">H", strip, at + 40)[0]
         if min(across, down) < 1 or left > block[1] or top > block[0]:
             raise corrupt("a strip's JPEG 2000 stream is out of range")
     limits = (*block, max(samples, 3))

@@ -79,8 +79,8 @@ def _unpack(archive: zipfile.ZipFile, size: int, folder: Path, most_bytes: int) 
             target.mkdir(parents=True, exist_ok=True)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member) as packed, open(target, "xb") as stream:
-            _copy(packed, stream, member)
+        with archive.open(member) as source, open(target, "xb") as stream:
+            _copy(source, stream, member)
 
 
 def _hidden(member: zipfile.ZipInfo) -> bool:
@@ -89,12 +89,14 @@ def _hidden(member: zipfile.ZipInfo) -> bool:
 
 def _place(member: zipfile.ZipInfo) -> PurePosixPath:
     name, mode = member.filename, member.external_attr >> 16
-    shown = repr(name[:60])
+    name_text = repr(name[:60])
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or len(name) > LONGEST_NAME:
-        raise Reject("file.outside", f"holds {shown}, which leaves its folder", "Pack the folder anew.")
+        raise Reject("file.outside", f"holds {name_text}, which leaves its folder", "Pack the folder anew.")
     if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_IFMT(mode) == 0):
-        raise Reject("file.not_regular", f"holds {shown}, a link and no file", "Pack the files themselves.")
+        raise Reject(
+            "file.not_regular", f"holds {name_text}, a link and no file", "Pack the files themselves."
+        )
     if member.flag_bits & 1:
         raise Reject("file.codec", "is encrypted", "Pack it without a password.")
     if member.compress_type not in _METHODS:
@@ -102,13 +104,13 @@ def _place(member: zipfile.ZipInfo) -> PurePosixPath:
     return path
 
 
-def _copy(packed: IO[bytes], stream: IO[bytes], member: zipfile.ZipInfo) -> None:
+def _copy(source: IO[bytes], stream: IO[bytes], member: zipfile.ZipInfo) -> None:
     """Unpack a member to its announced length; its checksum is verified at its end."""
-    left = member.file_size
-    while piece := packed.read(min(_PIECE, left + 1)):
-        left -= len(piece)
-        if left < 0:
+    rest = member.file_size
+    while piece := source.read(min(_PIECE, rest + 1)):
+        rest -= len(piece)
+        if rest < 0:
             break
         stream.write(piece)
-    if left:
+    if rest:
         raise corrupt(f"'{member.filename[:60]}' is not as long as announced")

@@ -86,11 +86,11 @@ def _identities(values: Mapping[str, float]) -> Iterator[str]:
 
 def _structures(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Columns by structure, the part after the last underscore: ``dice_ps`` and ``hd_ps`` belong together."""
-    grouped: dict[str, dict[str, str]] = {}
+    structures: dict[str, dict[str, str]] = {}
     for column, id in columns.items():
         structure = column.rpartition("_")[2] if "_" in column else ""
-        grouped.setdefault(structure, {})[id] = column
-    return grouped
+        structures.setdefault(structure, {})[id] = column
+    return structures
 
 
 def check_case(case: str, scores: Mapping[str, Score], conventions: Mapping[str, str]) -> None:
@@ -124,15 +124,15 @@ def check_structures(case: str, structures: Mapping[str, Mapping[str, Score]]) -
     Raises:
         MedbenchError: ``record.invariant``, naming the case and every identity that is broken.
     """
-    broken = [
+    faults = [
         f"{structure}: {violation}" if structure else violation
         for structure, scores in structures.items()
         for violation in violations(scores)
     ]
-    if broken:
+    if faults:
         raise MedbenchError(
             "record.invariant",
-            f"Case {case}: {'; '.join(broken)}.",
+            f"Case {case}: {'; '.join(faults)}.",
             "The scores of this case cannot all be right; nothing was published.",
         )
 

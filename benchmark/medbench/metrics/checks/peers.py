@@ -46,12 +46,17 @@ def _medpy() -> dict[str, tuple[str, _Rule]]:
         "dice": "dc", "iou": "jc", "sensitivity": "sensitivity", "specificity": "specificity",
         "precision": "precision",
     }  # fmt: skip
-    spaced = {"hd": "hd", "hd95.pooled": "hd95", "assd.pooled": "assd", "asd.prediction_to_reference": "asd"}
+    distances = {
+        "hd": "hd",
+        "hd95.pooled": "hd95",
+        "assd.pooled": "assd",
+        "asd.prediction_to_reference": "asd",
+    }
     rules: dict[str, tuple[str, _Rule]] = {}
     for id, name in plain.items():
         rule = getattr(binary, name)
         rules[id] = (f"binary.{name}", lambda r, p, s, t, rule=rule: rule(p, r))  # type: ignore[misc]
-    for id, name in spaced.items():
+    for id, name in distances.items():
         rule = getattr(binary, name)
         rules[id] = (f"binary.{name}", lambda r, p, s, t, rule=rule: rule(p, r, voxelspacing=s))  # type: ignore[misc]
     return rules

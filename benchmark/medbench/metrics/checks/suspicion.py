@@ -6,6 +6,7 @@ not of the model. It is scored as it is, and said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.label_values import label_values
 from medbench.core.result_table import FLAGS
-from medbench.metrics.masks.joint_histogram import JointHistogram, joint_histogram
+from medbench.metrics.masks.joint_histogram import JointHistogram, compact, joint_histogram
 
 MARGIN = 0.3
 MOST_LABELS = 64
@@ -52,37 +54,38 @@ def suspicions(reference: Labels, prediction: Labels, histogram: JointHistogram 
         histogram = joint_histogram(one, other)
     if _plainly_alike(one, other) if histogram is None else _counted_alike(histogram):
         return []
-    pair = _Pair.of(one, other)
+    pair = _Pair.of(one, other, histogram)
     if pair is None:
         return []
-    own = pair.mean_dice(pair.overlap(pair.places))
+    overlap = pair.overlap(pair.places) if histogram is None else histogram.table
+    own = pair.mean_dice(overlap)
     if own > 1 - MARGIN:
         return []
     gains = [(pair.mean_dice(pair.overlap(places)), what) for what, places in pair.moved()]
-    gains += [(pair.inverted_dice(), "inverted")] if len(pair.values) == 2 else []
-    gains.append(pair.exchanged())
+    gains += [(pair.inverted_dice(overlap), "inverted")] if len(pair.values) == 2 else []
+    gains.append(pair.exchanged(overlap))
     large = sorted((gain for gain in gains if gain[0] - own > MARGIN), key=lambda gain: -gain[0])
     return [f"{what}: mean Dice {own:.2f} would be {dice:.2f}" for dice, what in large[:3]]
 
 
 def _plainly_alike(one: Labels, other: Labels) -> bool:
     """Whether no more need be known: equal label maps, or masks of one label with a Dice above 0.7."""
-    marked = one != 0
-    total = np.count_nonzero(marked) + np.count_nonzero(other)
-    share = 2 * np.count_nonzero(marked & (one == other)) / total if total else 1.0
+    foreground = one != 0
+    total = np.count_nonzero(foreground) + np.count_nonzero(other)
+    share = 2 * np.count_nonzero(foreground & (one == other)) / total if total else 1.0
     if share in (0, 1):
         return share == 1
     top = one.max()
-    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(marked))
+    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(foreground))
     return share > 1 - MARGIN and masks and np.count_nonzero(other == top) == np.count_nonzero(other)
 
 
 def _counted_alike(histogram: JointHistogram) -> bool:
     """Whether the mean Dice of the reference's labels is above 0.7, or there are none."""
     own = histogram.labels != 0
-    sizes, predicted = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
+    sizes, other_sizes = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
     is_structure = sizes > 0
-    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + predicted, 1)
+    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + other_sizes, 1)
     return not is_structure.any() or float(dice[is_structure].mean()) > 1 - MARGIN
 
 
@@ -109,30 +112,37 @@ class _Pair:
     sizes: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, one: Labels, other: Labels) -> _Pair | None:
+    def of(cls, one: Labels, other: Labels, histogram: JointHistogram | None) -> _Pair | None:
         """The pair, or ``None`` where one of them is empty or no label map of two or three axes."""
-        flat, predicted = one.reshape(-1), other.reshape(-1)
-        marked, places = np.flatnonzero(flat != 0), np.flatnonzero(predicted != 0)
-        if one.ndim not in (2, 3) or not len(marked) or not len(places):
+        flat, flat_other = one.reshape(-1), other.reshape(-1)
+        places = np.flatnonzero(flat_other != 0)
+        if histogram is None:
+            foreground = flat[flat != 0]
+            values = np.union1d([0], np.union1d(label_values(foreground), label_values(flat_other[places])))
+        else:
+            values = histogram.labels
+        if one.ndim not in (2, 3) or len(values) > MOST_LABELS or values[0] < 0:
             return None
-        own, theirs = flat[marked], predicted[places]
-        values = np.union1d([0], np.union1d(np.unique(own), np.unique(theirs))).astype(np.int64)
-        if len(values) > MOST_LABELS or values[0] < 0:
+        values = values.astype(np.int64)
+        if histogram is None:
+            sizes = np.bincount(compact(foreground, values), minlength=len(values))
+        else:
+            sizes = histogram.table.sum(axis=1)
+        structures = np.flatnonzero(sizes[1:]) + 1
+        if not len(structures) or not len(places):
             return None
-        table = np.zeros(values[-1] + 1, np.uint8)
-        table[values] = np.arange(len(values))
-        sizes = np.bincount(table[own], minlength=len(values))
-        indices = flat if len(values) == values[-1] + 1 else table[flat]
-        return cls(values, np.flatnonzero(sizes), indices, one.shape, places, table[theirs], sizes)
+        labels = compact(flat_other[places], values)
+        return cls(values, structures, compact(flat, values), one.shape, places, labels, sizes)
 
     def overlap(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """How often each label of the reference meets each of the prediction, moved to these places."""
         count = len(self.values)
-        joint = self.reference[places].astype(np.int32) * count + self.labels
+        joint = np.multiply(self.reference[places], count, dtype=np.uint16)
+        joint += self.labels
         return np.bincount(joint, minlength=count**2).reshape(count, count)
 
     def dice(self, overlap: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Dice of every label of the reference with every label of the prediction."""
+        """Dice of every label of the reference with every label of the prediction but 0."""
         total = self.sizes[:, np.newaxis] + overlap.sum(axis=0)[np.newaxis]
         return np.asarray(2 * overlap / np.maximum(total, 1))
 
@@ -140,32 +150,34 @@ class _Pair:
         """Mean over the reference's labels."""
         return float(np.diag(self.dice(overlap))[self.structures].mean())
 
-    def inverted_dice(self) -> float:
+    def inverted_dice(self, overlap: npt.NDArray[np.int64]) -> float:
         """Dice of a mask whose inside and outside are exchanged."""
-        both = int(self.overlap(self.places)[1, 1])
-        return 2 * (int(self.sizes[1]) - both) / (int(self.sizes[1]) + self.reference.size - len(self.places))
+        own, both = int(self.sizes[1]), int(overlap[1, 1])
+        return 2 * (own - both) / (own + self.reference.size - len(self.places))
 
     def moved(self) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
-        """Where the prediction would lie mirrored or transposed."""
-        own = np.unravel_index(self.places, self.shape)
+        """Flat positions of the prediction's marks mirrored or transposed."""
         axes = range(len(self.shape))
+        steps = [math.prod(self.shape[axis + 1 :]) for axis in axes]
+        rest, own = self.places, []
+        for step in steps:
+            own.append(rest // step)
+            rest = rest - own[-1] * step
+        ways = [steps[axis] * (self.shape[axis] - 1 - 2 * own[axis]) for axis in axes]
         for count in axes:
-            for chosen in combinations(axes, count + 1):
-                turned = tuple(
-                    self.shape[axis] - 1 - own[axis] if axis in chosen else own[axis] for axis in axes
-                )
-                what = f"mirrored along axis {' and '.join(map(str, chosen))}"
-                yield what, np.ravel_multi_index(turned, self.shape)
+            for mirror_axes in combinations(axes, count + 1):
+                what = f"mirrored along axis {' and '.join(map(str, mirror_axes))}"
+                yield what, self.places + sum(ways[axis] for axis in mirror_axes)
         for one, other in combinations(axes, 2):
             if self.shape[one] == self.shape[other]:
-                turned = tuple(own[{one: other, other: one}.get(axis, axis)] for axis in axes)
-                yield f"with axes {one} and {other} transposed", np.ravel_multi_index(turned, self.shape)
+                way = (own[other] - own[one]) * (steps[one] - steps[other])
+                yield f"with axes {one} and {other} transposed", self.places + way
 
-    def exchanged(self) -> tuple[float, str]:
+    def exchanged(self, overlap: npt.NDArray[np.int64]) -> tuple[float, str]:
         """The best assignment of the prediction's labels to those of the reference."""
         from scipy.optimize import linear_sum_assignment
 
-        dice = self.dice(self.overlap(self.places))[self.structures, 1:]
+        dice = self.dice(overlap)[self.structures, 1:]
         rows, columns = linear_sum_assignment(-dice)
         pairs = [
             (self.values[self.structures[row]], self.values[column + 1])

@@ -54,9 +54,9 @@ class PackedMask:
     def __getitem__(self, window: slice | tuple[slice, slice]) -> Mask:
         rows, columns = window if isinstance(window, tuple) else (window, slice(None))
         first, last, _ = columns.indices(self.shape[1])
-        packed = self.bits[rows, first // 8 : -(-last // 8)]
-        unpacked = np.unpackbits(packed, axis=1, count=last - first // 8 * 8)
-        return unpacked[:, first % 8 :].view(bool)
+        octets = self.bits[rows, first // 8 : -(-last // 8)]
+        pixels = np.unpackbits(octets, axis=1, count=last - first // 8 * 8)
+        return pixels[:, first % 8 :].view(bool)
 
 
 def bands(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -119,9 +119,9 @@ def _of_several(part: npt.NDArray[np.uint8], connectivity: int) -> npt.NDArray[n
     return np.asarray(stats[1:], np.int32)
 
 
-def _runs(occupied: Mask) -> list[slice]:
+def _runs(line: Mask) -> list[slice]:
     """Where the runs of true elements lie."""
-    changes = np.flatnonzero(np.diff(np.pad(occupied, 1).view(np.int8)))
+    changes = np.flatnonzero(np.diff(np.pad(line, 1).view(np.int8)))
     return list(map(slice, changes[::2].tolist(), changes[1::2].tolist()))
 
 
@@ -187,9 +187,9 @@ class BandedObjects:
         return first - 1
 
     def _sew(self, above: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> None:
-        padded = np.pad(above, 1)
+        border = np.pad(above, 1)
         for shift in range(3) if self.connectivity == 8 else (1,):
-            touching = padded[shift : shift + len(below)]
+            touching = border[shift : shift + len(below)]
             both = (touching > 0) & (below > 0)
             pairs = np.unique((touching[both] << 32) | below[both])
             self._touching.append(np.stack([pairs >> 32, pairs & 0xFFFFFFFF], axis=1))

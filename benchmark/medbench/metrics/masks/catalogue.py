@@ -16,19 +16,19 @@ _PAIR = """\
 """
 
 
-def _overlap(id: str, function: str, expected: str, **facts: Any) -> Convention:
-    call = f">>> round(medbench.score({id!r}, reference, prediction).value, 4)\n{expected}"
+def _overlap(id: str, function: str, output: str, **facts: Any) -> Convention:
+    call = f">>> round(medbench.score({id!r}, reference, prediction).value, 4)\n{output}"
     return Convention(
         id=id, family="overlap", target=f"{_MASKS}:{function}", example=f"{_PAIR}{call}", **facts
     )
 
 
-def _surface(id: str, function: str, expected: str, **facts: Any) -> Convention:
+def _surface(id: str, function: str, output: str, **facts: Any) -> Convention:
     options = facts.get("options", {})
     extra = "".join(f", {name}=1.0" for name in options)
     call = (
         f">>> round(medbench.score({id!r}, reference, prediction, spacing=(1.0, 0.5){extra}).value, 4)"
-        f"\n{expected}"
+        f"\n{output}"
     )
     defaults = {"unit": "mm", "better": "lower", "range": (0.0, _INF), "needs_spacing": True}
     return Convention(

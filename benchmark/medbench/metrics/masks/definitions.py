@@ -110,28 +110,29 @@ def volumetric_similarity(pair: MaskPair) -> float | None:
 
 def hausdorff(pair: MaskPair) -> float:
     """Largest distance of a surface voxel to the other surface."""
-    directed = pair.surfaces.distances
-    return float(max(directed.of_prediction.max(), directed.of_reference.max()))
+    distances = pair.surfaces.distances
+    return float(max(distances.of_prediction.max(), distances.of_reference.max()))
 
 
 def hausdorff_of_sets(pair: MaskPair) -> float:
     """Largest distance of a voxel of one mask to the other mask."""
-    directed = pair.surfaces.set_distances
-    return float(max(directed.of_prediction.max(initial=0), directed.of_reference.max(initial=0)))
+    distances = pair.surfaces.set_distances
+    return float(max(distances.of_prediction.max(initial=0), distances.of_reference.max(initial=0)))
 
 
 def average_hausdorff_of_sets(pair: MaskPair) -> float:
     """Mean of the two mean distances of all voxels of one mask to the other mask."""
-    directed, n = pair.surfaces.set_distances, pair.overlap
+    distances, n = pair.surfaces.set_distances, pair.overlap
     return (
-        float(directed.of_prediction.sum() / n.n_prediction + directed.of_reference.sum() / n.n_reference) / 2
+        float(distances.of_prediction.sum() / n.n_prediction + distances.of_reference.sum() / n.n_reference)
+        / 2
     )
 
 
 def hausdorff_of_elements(pair: MaskPair) -> float:
     """Largest distance between surface elements on the corners of the lattice."""
-    directed = pair.surfaces.elements
-    return float(max(directed.of_prediction.max(), directed.of_reference.max()))
+    elements = pair.surfaces.elements
+    return float(max(elements.of_prediction.max(), elements.of_reference.max()))
 
 
 def percentile(distances: Floats, share: float) -> float:
@@ -145,27 +146,27 @@ def percentile(distances: Floats, share: float) -> float:
     place = (len(distances) - 1) * share
     below = math.floor(place)
     above = min(below + 1, len(distances) - 1)
-    parted = np.partition(distances, (below, above))
-    low, high, weight = float(parted[below]), float(parted[above]), place - below
+    partition = np.partition(distances, (below, above))
+    low, high, weight = float(partition[below]), float(partition[above]), place - below
     step = high - low
     return high - step * (1 - weight) if weight >= 0.5 else low + step * weight
 
 
 def hd95_pooled(pair: MaskPair) -> float:
     """95th percentile of both directed lists joined, linear interpolation."""
-    return percentile(pair.surfaces.distances.pooled, 0.95)
+    return percentile(pair.surfaces.distances.of_both, 0.95)
 
 
 def hd95_max(pair: MaskPair) -> float:
     """The larger of the two directed 95th percentiles, linear interpolation."""
-    directed = pair.surfaces.distances
-    return max(percentile(directed.of_prediction, 0.95), percentile(directed.of_reference, 0.95))
+    distances = pair.surfaces.distances
+    return max(percentile(distances.of_prediction, 0.95), percentile(distances.of_reference, 0.95))
 
 
 def hd95_nearest_rank(pair: MaskPair) -> float:
     """The larger of the two directed values at index floor(0.95 (n - 1))."""
-    directed = pair.surfaces.distances
-    return float(max(_at_rank(directed.of_prediction), _at_rank(directed.of_reference)))
+    distances = pair.surfaces.distances
+    return float(max(_at_rank(distances.of_prediction), _at_rank(distances.of_reference)))
 
 
 def _at_rank(distances: Floats) -> float:
@@ -175,10 +176,10 @@ def _at_rank(distances: Floats) -> float:
 
 def hd95_area(pair: MaskPair) -> float:
     """The larger of the two directed area-weighted 95 % points, without interpolation."""
-    directed = pair.surfaces.elements
+    elements = pair.surfaces.elements
     return max(
-        _weighted_point(directed.of_prediction, directed.prediction_sizes),
-        _weighted_point(directed.of_reference, directed.reference_sizes),
+        _weighted_point(elements.of_prediction, elements.prediction_sizes),
+        _weighted_point(elements.of_reference, elements.reference_sizes),
     )
 
 
@@ -186,20 +187,20 @@ def _weighted_point(distances: Floats, sizes: Floats | None) -> float:
     """First distance at which the sorted elements cover 95 % of the surface."""
     assert sizes is not None
     order = np.lexsort((sizes, distances))
-    covered = np.cumsum(sizes[order]) / sizes.sum()
-    index = int(np.searchsorted(covered, 0.95))
+    coverage = np.cumsum(sizes[order]) / sizes.sum()
+    index = int(np.searchsorted(coverage, 0.95))
     return float(distances[order[min(index, len(order) - 1)]])
 
 
 def assd_pooled(pair: MaskPair) -> float:
     """Mean of both directed lists joined."""
-    return float(pair.surfaces.distances.pooled.mean())
+    return float(pair.surfaces.distances.of_both.mean())
 
 
 def assd_mean_of_directed(pair: MaskPair) -> float:
     """Mean of the two directed means."""
-    directed = pair.surfaces.distances
-    return float((directed.of_prediction.mean() + directed.of_reference.mean()) / 2)
+    distances = pair.surfaces.distances
+    return float((distances.of_prediction.mean() + distances.of_reference.mean()) / 2)
 
 
 def asd_prediction_to_reference(pair: MaskPair) -> float:
@@ -214,38 +215,38 @@ def asd_reference_to_prediction(pair: MaskPair) -> float:
 
 def assd_area(pair: MaskPair) -> float:
     """Mean of the two directed area-weighted means."""
-    directed = pair.surfaces.elements
-    return (_weighted_mean(directed, "prediction") + _weighted_mean(directed, "reference")) / 2
+    elements = pair.surfaces.elements
+    return (_weighted_mean(elements, "prediction") + _weighted_mean(elements, "reference")) / 2
 
 
-def _weighted_mean(directed: Directed, side: str) -> float:
-    distances, sizes = getattr(directed, f"of_{side}"), getattr(directed, f"{side}_sizes")
+def _weighted_mean(elements: Directed, side: str) -> float:
+    distances, sizes = getattr(elements, f"of_{side}"), getattr(elements, f"{side}_sizes")
     return float((distances * sizes).sum() / sizes.sum())
 
 
 def nsd_count(pair: MaskPair, *, tolerance: float) -> float:
     """Share of all surface voxels within the tolerance of the other surface."""
-    return float((pair.surfaces.distances.pooled <= tolerance).mean())
+    return float((pair.surfaces.distances.of_both <= tolerance).mean())
 
 
 def nsd_mean_of_directed(pair: MaskPair, *, tolerance: float) -> float:
     """Mean of the two shares of surface voxels within the tolerance."""
-    directed = pair.surfaces.distances
+    distances = pair.surfaces.distances
     return float(
-        ((directed.of_prediction <= tolerance).mean() + (directed.of_reference <= tolerance).mean()) / 2
+        ((distances.of_prediction <= tolerance).mean() + (distances.of_reference <= tolerance).mean()) / 2
     )
 
 
 def nsd_area(pair: MaskPair, *, tolerance: float) -> float:
     """Share of both surfaces' area within the tolerance of the other surface."""
-    directed = pair.surfaces.elements
-    assert directed.prediction_sizes is not None
-    assert directed.reference_sizes is not None
+    elements = pair.surfaces.elements
+    assert elements.prediction_sizes is not None
+    assert elements.reference_sizes is not None
     within = (
-        directed.prediction_sizes[directed.of_prediction <= tolerance].sum()
-        + directed.reference_sizes[directed.of_reference <= tolerance].sum()
+        elements.prediction_sizes[elements.of_prediction <= tolerance].sum()
+        + elements.reference_sizes[elements.of_reference <= tolerance].sum()
     )
-    return float(within / (directed.prediction_sizes.sum() + directed.reference_sizes.sum()))
+    return float(within / (elements.prediction_sizes.sum() + elements.reference_sizes.sum()))
 
 
 def asd_edge8(pair: MaskPair) -> float | None:

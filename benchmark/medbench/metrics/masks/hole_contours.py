@@ -42,8 +42,8 @@ def _followed(mask: Mask, corner: tuple[int, int]) -> list[tuple[Contour, int]]:
     """Contours of the inverted mask with the index of each one's parent, −1 at the top."""
     import cv2
 
-    inverted = np.logical_not(mask).view(np.uint8)
-    contours, tree = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=corner[::-1])
+    background = np.logical_not(mask).view(np.uint8)
+    contours, tree = cv2.findContours(background, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=corner[::-1])
     if not contours:
         return []
     parents = np.asarray(tree).reshape(-1, 4)[:, 3].tolist()
@@ -87,9 +87,9 @@ def _boxes(mask: MaskRows) -> list[Box]:
 
 def _apart(boxes: list[Box]) -> list[Box]:
     """Boxes joined until there are two free rows or columns between any two."""
-    changed = True
-    while changed:
-        changed = False
+    repeat = True
+    while repeat:
+        repeat = False
         above: list[Box] = []
         result: list[Box] = []
         for box in sorted(boxes):
@@ -100,7 +100,7 @@ def _apart(boxes: list[Box]) -> list[Box]:
                 elif other[1] < box[3] + 2 and other[3] + 2 > box[1]:
                     top, left = min(other[0], box[0]), min(other[1], box[1])
                     box = top, left, max(other[2], box[2]), max(other[3], box[3])
-                    changed = True
+                    repeat = True
                 else:
                     beside.append(other)
             above = [*beside, box]

@@ -179,8 +179,8 @@ def _by_components(reference: Traced, prediction: Traced, threshold: float) -> D
     if reference.mask.ndim == 2:
         sides = _overlaps_in_bands(reference.mask, prediction.mask)
         sizes, other_sizes, table = sides[0].whole_sizes(), sides[1].whole_sizes(), sides[2]
-        for traced, objects in zip((reference, prediction), sides[:2], strict=True):
-            traced.boxes = list(objects.whole_boxes().values())
+        for side, objects in zip((reference, prediction), sides[:2], strict=True):
+            side.boxes = list(objects.whole_boxes().values())
     else:
         own, n_own = components(reference.mask[:])
         other, n_other = components(prediction.mask[:])
@@ -279,7 +279,7 @@ def _contours_match(
     origin = np.minimum(first.low[:, i], second.low[:, j]) - _CONTOUR_MARGIN
     end = np.maximum(first.high[:, i], second.high[:, j]) + _CONTOUR_MARGIN
     most = min(first.most_px[i], second.most_px[j])
-    reached = False
+    is_match = False
     if most >= threshold * max(first.least_px[i], second.least_px[j]):
         width, height = (end - origin).tolist()
         canvases = []
@@ -288,11 +288,11 @@ def _contours_match(
             cv2.drawContours(canvas, [side.points[number] - origin.astype(np.int32)], -1, 1, -1)
             canvases.append(canvas)
         both, either = (cv2.countNonZero(join(*canvases)) for join in (cv2.bitwise_and, cv2.bitwise_or))
-        reached = (both / either if either else 0.0) >= threshold
+        is_match = (both / either if either else 0.0) >= threshold
     if moving:
         first.shift(i, origin)
         second.shift(j, origin)
-    return reached
+    return is_match
 
 
 def _any_match(own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool) -> bool:
@@ -308,8 +308,8 @@ def _any_match(own: _Contours, number: int, others: _Contours, threshold: float,
 def _by_contours(reference: Traced, prediction: Traced, threshold: float, *, moving: bool) -> Detection:
     truth, guess = _Contours(reference), _Contours(prediction)
     right = sum(_any_match(guess, i, truth, threshold, moving=moving) for i in range(len(guess)))
-    missed = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))
-    return Detection(right, len(guess) - right, missed, len(truth), len(guess))
+    misses = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))
+    return Detection(right, len(guess) - right, misses, len(truth), len(guess))
 
 
 def instance_f1(pair: MaskPair, *, threshold: float, rule: Rule) -> float | None:

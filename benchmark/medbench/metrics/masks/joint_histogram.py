@@ -174,8 +174,8 @@ def _widen(
     for axis in range(len(shape) - 1, -1, -1):
         lines, last_lines = starts // shape[axis], ends // shape[axis]
         first, last = starts - lines * shape[axis], ends - last_lines * shape[axis]
-        wrapped = lines != last_lines
-        first[wrapped], last[wrapped] = 0, shape[axis] - 1
+        spans_lines = lines != last_lines
+        first[spans_lines], last[spans_lines] = 0, shape[axis] - 1
         for own in labels:
             np.minimum.at(result.low[:, axis], own, first + place[axis].start)
             np.maximum.at(result.high[:, axis], own, last + (place[axis].start + 1))

@@ -20,8 +20,8 @@ class LabelMaps:
 
     def __init__(self, reference: Array, prediction: Array) -> None:
         reference, prediction = whole_numbers(reference, "reference"), whole_numbers(prediction, "prediction")
-        turned = reference.ndim > 2 and reference.flags.f_contiguous and prediction.flags.f_contiguous
-        self.turned = turned and not reference.flags.c_contiguous
+        column_major = reference.ndim > 2 and reference.flags.f_contiguous and prediction.flags.f_contiguous
+        self.turned = column_major and not reference.flags.c_contiguous
         self.reference, self.prediction = (a.T if self.turned else a for a in (reference, prediction))
         self.histogram = joint_histogram(self.reference, self.prediction)
 

@@ -73,11 +73,11 @@ def shells(spacing: Spacing) -> tuple[tuple[float, npt.NDArray[np.intp]], ...]:
 
 def lengths(offsets: npt.NDArray[np.integer], spacing: Spacing) -> Floats:
     """Euclidean lengths of integer offsets of shape ``(n, ndim)``, summed in the order of the axes."""
-    squared = np.zeros(len(offsets))
+    squares = np.zeros(len(offsets))
     for axis, step in enumerate(spacing):
         along = offsets[:, axis] * step
-        squared += along * along
-    return np.sqrt(squared)
+        squares += along * along
+    return np.sqrt(squares)
 
 
 def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats:
@@ -103,13 +103,13 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
         for step in others:
             hit |= flat[step:].take(corners)
         distances[waiting[hit]] = distance
-        missed = ~hit
+        misses = ~hit
         n_hits = len(corners)
-        waiting, corners = waiting[missed], corners[missed]
+        waiting, corners = waiting[misses], corners[misses]
         n_hits -= len(corners)
         n_target = int(np.count_nonzero(flat)) if n_target is None else n_target
-        saved = n_hits * _TREE_QUERY_S + (n_target * _TREE_BUILD_S if len(corners) < n_hits else 0)
-        if saved < len(offsets) * len(corners) * _LOOKUP_S:
+        saving_s = n_hits * _TREE_QUERY_S + (n_target * _TREE_BUILD_S if len(corners) < n_hits else 0)
+        if saving_s < len(offsets) * len(corners) * _LOOKUP_S:
             break
     if len(corners):
         distances[waiting] = _beyond_shells(corners + reach, target, spacing)
@@ -200,15 +200,15 @@ def _leaves_visited(tree: Any, point: Floats, reach: float, most: float) -> int:
     outside = np.maximum(np.maximum(tree.mins - point, point - tree.maxes), 0) ** 2
     waiting = [(tree.tree, float(outside.sum()), tuple(outside.tolist()))]
     while waiting and count <= most:
-        node, squared, sides = waiting.pop()
+        node, square, sides = waiting.pop()
         if node.split_dim < 0:
             count += 1
             continue
         axis = node.split_dim
         beyond = float(point[axis]) - node.split
         near, far = (node.lesser, node.greater) if beyond < 0 else (node.greater, node.lesser)
-        waiting.append((near, squared, sides))
-        across = squared - sides[axis] + beyond * beyond
+        waiting.append((near, square, sides))
+        across = square - sides[axis] + beyond * beyond
         if across < limit:
             waiting.append((far, across, (*sides[:axis], beyond * beyond, *sides[axis + 1 :])))
     return count
@@ -238,8 +238,8 @@ def _has_edt(ndim: int) -> bool:
 
 def _by_transform(query: npt.NDArray[np.int32], target: Mask, spacing: Spacing) -> Floats:
     if whole_squares(target.shape, spacing) and _has_edt(target.ndim):
-        squared = _edt().edtsq(~target, parallel=min(4, os.cpu_count() or 1))
-        distances: Floats = np.sqrt(squared[tuple(query.T)].astype(np.float64))
+        squares = _edt().edtsq(~target, parallel=min(4, os.cpu_count() or 1))
+        distances: Floats = np.sqrt(squares[tuple(query.T)].astype(np.float64))
         return distances
     from scipy.ndimage import distance_transform_edt
 

@@ -126,13 +126,13 @@ class MaskPair:
     def _placed(self, margin: int) -> tuple[Mask, Mask]:
         assert self._box is not None
         sides = zip(self._box, self.shape, strict=True)
-        grown = [(max(part.start - margin, 0), min(part.stop + margin, side)) for part, side in sides]
+        bounds = [(max(part.start - margin, 0), min(part.stop + margin, side)) for part, side in sides]
         inner = tuple(
-            slice(part.start - low, part.stop - low) for part, (low, _) in zip(self._box, grown, strict=True)
+            slice(part.start - low, part.stop - low) for part, (low, _) in zip(self._box, bounds, strict=True)
         )
         grids = []
         for mask in self._read():
-            grid = np.zeros([high - low for low, high in grown], np.bool_)
+            grid = np.zeros([high - low for low, high in bounds], np.bool_)
             grid[inner] = mask
             grid.flags.writeable = False
             grids.append(grid)

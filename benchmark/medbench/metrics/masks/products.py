@@ -30,13 +30,15 @@ def few_pairs(points: tuple[Indices, Indices], shape: tuple[int, ...], spacing: 
 def rows_of(points: Indices, shape: tuple[int, ...]) -> Squares:
     """Rows (coordinates, squared norm, 1) of points given by flat index, shape ``(n, ndim + 2)``."""
     rows = np.empty((len(points), len(shape) + 2), np.float32)
-    lines = points
+    lines, squares = points, np.zeros_like(points)
     for axis in range(len(shape) - 1, 0, -1):
         before = lines // shape[axis]
-        rows[:, axis] = lines - before * shape[axis]
+        places = lines - before * shape[axis]
+        rows[:, axis] = places
+        squares += places * places
         lines = before
     rows[:, 0] = lines
-    np.einsum("na,na->n", rows[:, :-2], rows[:, :-2], out=rows[:, -2])
+    rows[:, -2] = squares + lines * lines
     rows[:, -1] = 1
     return rows
 
@@ -56,9 +58,9 @@ def mutual_nearest(rows: Squares, columns: Squares) -> tuple[Squares, Squares]:
     of_columns = np.full(columns.shape[1], np.inf, np.float32)
     step = max(1, _BLOCK_PAIRS // columns.shape[1])
     for begin in range(0, len(rows), step):
-        squared = rows[begin : begin + step] @ columns
-        squared.min(axis=1, out=of_rows[begin : begin + step])
-        np.minimum(of_columns, squared.min(axis=0), out=of_columns)
+        squares = rows[begin : begin + step] @ columns
+        squares.min(axis=1, out=of_rows[begin : begin + step])
+        np.minimum(of_columns, squares.min(axis=0), out=of_columns)
     return of_rows, of_columns
 
 

@@ -53,8 +53,8 @@ def estimated_seconds(query: Coordinates, candidates: Coordinates, whole: bool) 
         n_places = float(query_sides[: axis + 1].prod() * sides[axis + 1 :].prod())
         seconds += n_places * float(sides[axis]) * _STEP_S
         calls += float(query_sides[axis] + sides[axis]) * (1 + n_places / _BLOCK)
-    fixed = _START_S + calls * _CALLS_S + float(sides.prod()) * _SCAN_S
-    return fixed + seconds * (1 if whole else _WIDE)
+    overhead = _START_S + calls * _CALLS_S + float(sides.prod()) * _SCAN_S
+    return overhead + seconds * (1 if whole else _WIDE)
 
 
 def nearest_by_axes(
@@ -76,15 +76,15 @@ def nearest_by_axes(
     first, last = query.min(axis=0), query.max(axis=0) + 1
     box = target[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     queries_on = [range(a, b) for a, b in zip((first - low).tolist(), (last - low).tolist(), strict=True)]
-    squared: Squares = _along_first_axis(box, queries_on[0], kind(spacing[0]))
+    squares: Squares = _along_first_axis(box, queries_on[0], kind(spacing[0]))
     for axis in range(1, box.ndim - 1):
-        squared = _along(squared, axis, queries_on[axis], kind(spacing[axis]))
+        squares = _along(squares, axis, queries_on[axis], kind(spacing[axis]))
     where = query - first
     if box.ndim == 1:
-        nearest = squared[where[:, 0]]
+        nearest = squares[where[:, 0]]
     else:
-        rows = np.ravel_multi_index(tuple(where[:, :-1].T), squared.shape[:-1])
-        nearest = _at_queries(squared, rows, query[:, -1] - low[-1], kind(spacing[-1]))
+        rows = np.ravel_multi_index(tuple(where[:, :-1].T), squares.shape[:-1])
+        nearest = _at_queries(squares, rows, query[:, -1] - low[-1], kind(spacing[-1]))
     distances: npt.NDArray[np.float64] = np.sqrt(nearest.astype(np.float64))
     return distances
 
@@ -106,16 +106,16 @@ def _along_first_axis(box: Mask, queries: range, step: np.floating) -> Squares:
     inside = at.clip(0, len(box) - 1)
     at = at.reshape(column)
     steps = np.minimum(np.abs(at - before[inside]), np.abs(after[inside] - at))
-    squared: Squares = np.square(steps.astype(step.dtype) * step)
-    squared[steps > far // 2] = np.inf
-    return squared
+    squares: Squares = np.square(steps.astype(step.dtype) * step)
+    squares[steps > far // 2] = np.inf
+    return squares
 
 
-def _along(squared: Squares, axis: int, queries: range, step: np.floating) -> Squares:
+def _along(squares: Squares, axis: int, queries: range, step: np.floating) -> Squares:
     """Minimum over the targets' places on ``axis`` for each asked place on it."""
-    sides = squared.shape
-    n_targets, kind = sides[axis], squared.dtype
-    lines = squared.reshape(math.prod(sides[:axis]), n_targets, -1)
+    sides = squares.shape
+    n_targets, kind = sides[axis], squares.dtype
+    lines = squares.reshape(math.prod(sides[:axis]), n_targets, -1)
     minima = np.full((len(lines), len(queries), lines.shape[-1]), np.inf, kind)
     block = max(1, _BLOCK // (len(queries) * lines.shape[-1]))
     scratch = np.empty((block, *minima.shape[1:]), kind)
@@ -135,17 +135,17 @@ def _along(squared: Squares, axis: int, queries: range, step: np.floating) -> Sq
 
 
 def _at_queries(
-    squared: Squares, rows: npt.NDArray[np.intp], queries: npt.NDArray[np.integer], step: np.floating
+    squares: Squares, rows: npt.NDArray[np.intp], queries: npt.NDArray[np.integer], step: np.floating
 ) -> Squares:
     """Minimum over the last axis, in each query's row, for its place on that axis."""
-    side = squared.shape[-1]
-    table = squared.reshape(-1, side)
+    side = squares.shape[-1]
+    table = squares.reshape(-1, side)
     places = np.arange(side)
-    minima = np.empty(len(rows), squared.dtype)
+    minima = np.empty(len(rows), squares.dtype)
     block = max(1, _BLOCK // side)
     for begin in range(0, len(rows), block):
         part = slice(begin, begin + block)
-        away = (queries[part, None] - places).astype(squared.dtype)
+        away = (queries[part, None] - places).astype(squares.dtype)
         away *= step
         away *= away
         away += table[rows[part]]

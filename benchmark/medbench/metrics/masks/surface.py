@@ -30,14 +30,14 @@ class Directed:
     """Distances from the surface points of both masks to the other's surface.
 
     Attributes:
-        pooled: both directions joined: first one distance per surface point of the prediction, to the
+        of_both: both directions joined: first one distance per surface point of the prediction, to the
             reference, then one per surface point of the reference.
         n_prediction: how many of them are the prediction's.
         prediction_sizes: length or area that each point stands for; None when every point counts the same.
         reference_sizes: the same for the reference's points.
     """
 
-    pooled: Floats
+    of_both: Floats
     n_prediction: int
     prediction_sizes: Floats | None = None
     reference_sizes: Floats | None = None
@@ -45,22 +45,22 @@ class Directed:
     @property
     def of_prediction(self) -> Floats:
         """Prediction to reference."""
-        return self.pooled[: self.n_prediction]
+        return self.of_both[: self.n_prediction]
 
     @property
     def of_reference(self) -> Floats:
         """Reference to prediction."""
-        return self.pooled[self.n_prediction :]
+        return self.of_both[self.n_prediction :]
 
 
-def _surfaces_of(padded: Mask) -> Mask:
+def _surfaces_of(masks: Mask) -> Mask:
     """Elements with a false neighbour along some axis (4 or 6 neighbours).
 
     Args:
-        padded: ``(2, …)``, C-contiguous, the outermost elements of both masks false.
+        masks: ``(2, …)``, C-contiguous, the outermost elements of both masks false.
     """
-    flat, surfaces = padded.reshape(-1), np.zeros(padded.size, np.bool_)
-    steps = [stride for stride in padded.strides[1:] if stride]
+    flat, surfaces = masks.reshape(-1), np.zeros(masks.size, np.bool_)
+    steps = [stride for stride in masks.strides[1:] if stride]
     far = max(steps)
     for begin in range(far, flat.size - far, _BLOCK):
         end = min(begin + _BLOCK, flat.size - far)
@@ -70,7 +70,7 @@ def _surfaces_of(padded: Mask) -> Mask:
                 inside &= flat[begin - step : end - step]
                 inside &= flat[begin + step : end + step]
         np.greater(flat[begin:end], inside, out=surfaces[begin:end])
-    return surfaces.reshape(padded.shape)
+    return surfaces.reshape(masks.shape)
 
 
 class SurfacePair:
@@ -120,10 +120,10 @@ class SurfacePair:
                 raise ValueError("a surface distance needs two non-empty masks")
             box = union_box(own, other)
             masks = masks[0][box], masks[1][box]
-        padded = np.zeros((2, *(side + 2 * _PAD for side in masks[0].shape)), np.bool_)
+        grid = np.zeros((2, *(side + 2 * _PAD for side in masks[0].shape)), np.bool_)
         inner = (slice(_PAD, -_PAD),) * masks[0].ndim
-        padded[0][inner], padded[1][inner] = masks
-        return padded
+        grid[0][inner], grid[1][inner] = masks
+        return grid
 
     def _both(self, surfaces: Mask, points: tuple[Any, Any]) -> Directed:
         """Distances of ``points[i]`` to ``surfaces[1 - i]``."""
@@ -173,7 +173,7 @@ class SurfacePair:
         inner = (slice(1, None),) * ndim
         for grid, own in zip(corners, codes, strict=True):
             np.logical_and(own != 0, own != full, out=grid[inner])
-        directed = self._both(corners, (np.flatnonzero(corners[0]), np.flatnonzero(corners[1])))
+        distances = self._both(corners, (np.flatnonzero(corners[0]), np.flatnonzero(corners[1])))
         table = sizes(self.spacing)
         weights = [table[own[grid[inner]]] for grid, own in zip(corners, codes, strict=True)]
-        return Directed(directed.pooled, directed.n_prediction, weights[1], weights[0])
+        return Directed(distances.of_both, distances.n_prediction, weights[1], weights[0])

@@ -47,11 +47,11 @@ def _all_pieces() -> dict[int, _Vectors]:
     for code, vectors in _PIECES.items():
         inside = (_WEIGHTS & code) > 0
         for order in itertools.permutations(range(3)):
-            turned = inside.transpose(order)
+            permutation = inside.transpose(order)
             pieces = tuple(tuple(vector[axis] for axis in order) for vector in vectors)
             for flips in itertools.product((False, True), repeat=3):
-                mirrored = np.flip(turned, tuple(axis for axis in range(3) if flips[axis]))
-                own = int(_WEIGHTS[mirrored].sum())
+                reflection = np.flip(permutation, tuple(axis for axis in range(3) if flips[axis]))
+                own = int(_WEIGHTS[reflection].sum())
                 table[own] = table[255 - own] = pieces  # type: ignore[assignment]
     return table
 

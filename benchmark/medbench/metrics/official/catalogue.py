@@ -117,13 +117,13 @@ _ONE_TO_ONE = "components by 26 neighbours, matched one to one by maximum Dice, 
 _UNIT = ", spacing=(1.0, 1.0, 1.0)"
 
 
-def _brats2025(id: str, function: str, title: str, rule: str, expected: str, **facts: Any) -> Convention:
+def _brats2025(id: str, function: str, title: str, rule: str, output: str, **facts: Any) -> Convention:
     options = {"faithful": True, **facts.pop("options", {})}
     return Convention(
         id=id, title=title, family="lesions", definition=f"{rule}; {_ONE_TO_ONE}", source=_EV,
         target=f"medbench.metrics.official.matching:{function}", needs_spacing=True, options=options,
         differs="one-to-one matching, no dilation; faithful=False undoes the program's spacing errors",
-        example=example_call(_BLOBS, id, expected, _UNIT), **facts,
+        example=example_call(_BLOBS, id, output, _UNIT), **facts,
     )  # fmt: skip
 
 

@@ -80,8 +80,8 @@ def _scores_of(distances: PixelSetDistances) -> tuple[Score, Score, Score]:
         distance = Score(EMPTY_PREDICTION_DISTANCE)
         return Score(0.0), distance, distance
     if not distances.n_reference:
-        undefined = Score.undefined(_REASON_REFERENCE_EMPTY)
-        return undefined, undefined, undefined
+        no_score = Score.undefined(_REASON_REFERENCE_EMPTY)
+        return no_score, no_score, no_score
     dice = Score((2 * distances.n_both + 1) / (distances.n_reference + distances.n_prediction + 1))
     hausdorff = Score(distances.hausdorff)
     if distances.average_surface is None:

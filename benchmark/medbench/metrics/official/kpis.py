@@ -94,11 +94,11 @@ def full_after_halving(
     """
     down = _places(np.arange(*rows), shape[0])
     across = _places(np.arange(halved_size(shape[1])), shape[1])
-    blended = _blend(grey.astype(np.float64), down - first_row, axis=0)
-    blended = _blend(blended, across, axis=1)
+    levels = _blend(grey.astype(np.float64), down - first_row, axis=0)
+    levels = _blend(levels, across, axis=1)
     inside = np.ix_(down <= shape[0] - 1, across <= shape[1] - 1)
-    full = np.zeros(blended.shape, bool)
-    full[inside] = blended[inside] >= FULL - 0.5
+    full = np.zeros(levels.shape, bool)
+    full[inside] = levels[inside] >= FULL - 0.5
     return full
 
 

@@ -77,12 +77,12 @@ def _renumbered(labels: Labels) -> Labels:
     return numbers[labels]
 
 
-def _lesions(labels: Array, *, filtered: bool) -> dict[str, Labels]:
+def _lesions(labels: Array, *, drop_small: bool) -> dict[str, Labels]:
     plain = {}
     for tissue, value in TISSUES.items():
         rule = _RULES[tissue]
         lesions = merged_lesions(labels == value, rule.iterations)
-        plain[tissue] = without_small(*lesions, rule.threshold)[0] if filtered else lesions[0]
+        plain[tissue] = without_small(*lesions, rule.threshold)[0] if drop_small else lesions[0]
     tissues = {}
     for tissue, others in _JOINED_THROUGH.items():
         own = plain[tissue]
@@ -125,7 +125,7 @@ def gli_2024_reports(
         )
         for region, labels in REGIONS.items()
     }
-    own, other = _lesions(truth, filtered=False), _lesions(guess, filtered=True)
+    own, other = _lesions(truth, drop_small=False), _lesions(guess, drop_small=True)
     for tissue, rule in _RULES.items():
         penalty = float(rule.penalty)
         n_other = int(other[tissue].max(initial=0))

@@ -66,14 +66,14 @@ class Lesion:
 
     Attributes:
         size: mm³.
-        matched: how many predicted components its dilation meets.
+        n_matches: how many predicted components its dilation meets.
         dice: against the union of those components; 0 without any.
         hd95: area-weighted 95 % distance in mm; None without any.
         nsd: surface Dice per tolerance in mm; empty unless asked for.
     """
 
     size: float
-    matched: int
+    n_matches: int
     dice: float
     hd95: float | None
     nsd: Mapping[float, float]
@@ -96,7 +96,7 @@ class LesionReport:
     @property
     def n_true_positive(self) -> int:
         """Lesions with a predicted component."""
-        return sum(lesion.matched > 0 for lesion in self.lesions)
+        return sum(lesion.n_matches > 0 for lesion in self.lesions)
 
     @property
     def n_false_negative(self) -> int:
@@ -232,21 +232,21 @@ def compare_lesions(
         near = widened(places[number - 1], rule.iterations, own.shape)
         lesion = own[near] == number
         size = float(np.count_nonzero(lesion)) * scale
-        touched = set(np.unique(other[near][dilated(lesion, rule.iterations)]).tolist()) - {0}
-        touching |= touched
+        partners = set(np.unique(other[near][dilated(lesion, rule.iterations)]).tolist()) - {0}
+        touching |= partners
         if size <= rule.threshold:
             continue
-        box = joined_box([near, *(other_places[k - 1] for k in touched)])
-        pair = MaskPair(own[box] == number, np.isin(other[box], sorted(touched)), spacing)
-        lesions.append(_lesion(pair, size, len(touched), tolerances))
+        box = joined_box([near, *(other_places[k - 1] for k in partners)])
+        pair = MaskPair(own[box] == number, np.isin(other[box], sorted(partners)), spacing)
+        lesions.append(_lesion(pair, size, len(partners), tolerances))
     return LesionReport(tuple(lesions), n_other - len(touching), penalty)
 
 
-def _lesion(pair: MaskPair, size: float, matched: int, tolerances: tuple[float, ...]) -> Lesion:
-    if not matched:
+def _lesion(pair: MaskPair, size: float, n_matches: int, tolerances: tuple[float, ...]) -> Lesion:
+    if not n_matches:
         return Lesion(size, 0, 0.0, None, dict.fromkeys(tolerances, 0.0))
     nsd = {tolerance: surface_dice_2024(pair, tolerance=tolerance) for tolerance in tolerances}
-    return Lesion(size, matched, definitions.dice(pair) or 0.0, definitions.hd95_area(pair), nsd)
+    return Lesion(size, n_matches, definitions.dice(pair) or 0.0, definitions.hd95_area(pair), nsd)
 
 
 def surface_dice_2024(pair: MaskPair, *, tolerance: float) -> float:

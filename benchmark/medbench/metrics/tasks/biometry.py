@@ -118,11 +118,11 @@ def _longest_chord(points: Points) -> tuple[int, int]:
     rows = max(1, _CHUNK_ELEMENTS // len(kept_points))
     for begin in range(0, len(kept_points), rows):
         step = kept_points[begin : begin + rows, None, :] - kept_points[None, :, :]
-        squared = (step * step).sum(axis=2)
-        where = int(squared.argmax())
-        if squared.flat[where] > best:
+        squares = (step * step).sum(axis=2)
+        where = int(squares.argmax())
+        if squares.flat[where] > best:
             first, second = divmod(where, len(kept_points))
-            best, pair = int(squared.flat[where]), (int(keep[begin + first]), int(keep[second]))
+            best, pair = int(squares.flat[where]), (int(keep[begin + first]), int(keep[second]))
     return pair
 
 
@@ -143,9 +143,9 @@ def _on_the_left(end: Points, candidates: Points, others: Points) -> npt.NDArray
     """For each candidate, whether no point of ``others`` lies to the right of the line end-candidate."""
     height, rising, vertical = _clearance(end, candidates, others)
     itself = (candidates[:, None, :] == others[None, :, :]).all(axis=2)
-    blocked = np.where(rising[:, None], height > 0, height < 0)
-    blocked = np.where(vertical[:, None], others[None, :, 0] > end[0], blocked)
-    return np.asarray(~(blocked & ~itself).any(axis=1))
+    on_right = np.where(rising[:, None], height > 0, height < 0)
+    on_right = np.where(vertical[:, None], others[None, :, 0] > end[0], on_right)
+    return np.asarray(~(on_right & ~itself).any(axis=1))
 
 
 def _tangent_point(end: Points, contour: Points) -> Points:
@@ -156,12 +156,12 @@ def _tangent_point(end: Points, contour: Points) -> Points:
     rows = max(1, _CHUNK_ELEMENTS // len(points))
     for begin in range(0, len(survivors), rows):
         part = survivors[begin : begin + rows]
-        qualified = part[_on_the_left(end, points[part], points)]
-        if qualified.size:
-            first = points[qualified[0]]
+        tangent = part[_on_the_left(end, points[part], points)]
+        if tangent.size:
+            first = points[tangent[0]]
             height, _, vertical = _clearance(end, first[None], points)
-            aligned = points[:, 0] == first[0] if vertical[0] else height[0] == 0
-            on_line = np.concatenate([first[None], points[aligned]])
+            collinear = points[:, 0] == first[0] if vertical[0] else height[0] == 0
+            on_line = np.concatenate([first[None], points[collinear]])
             nearest: Points = on_line[((on_line - end) ** 2).sum(axis=1).argmin()]
             return nearest
     raise LandmarkError("no tangent from the pubic symphysis to the fetal head")

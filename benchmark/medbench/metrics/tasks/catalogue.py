@@ -41,9 +41,9 @@ CLASSIFICATION = tuple(
         id=id, title=title, family="classification", definition=definition, source=_SCORES,
         differs="two classes, the second is the positive one",
         target=f"medbench.metrics.tasks.classification:{function}", range=(low, 1.0), equals=(equal,),
-        example=example_call(_LABELS, id, expected),
+        example=example_call(_LABELS, id, output),
     )
-    for id, title, function, definition, low, equal, expected in (
+    for id, title, function, definition, low, equal, output in (
         ("accuracy", "Accuracy", "accuracy", "share of right labels; argmax, a tie is class 0", 0.0,
          "sklearn.metrics.accuracy_score", "0.75"),
         ("f1", "F1 of class 1", "f1", "2TP / (2TP + FP + FN), 0 without a positive", 0.0,
@@ -72,9 +72,9 @@ IMAGE_CLASSES = (
         Convention(
             id=id, title=title, family="classification", definition=definition, differs=differs,
             source=source, target=f"{_IMAGES}:class_metric", options={"value": value}, equals=(equal,),
-            example=example_call(_CLASSES, id, expected),
+            example=example_call(_CLASSES, id, output),
         )
-        for id, title, value, definition, differs, source, equal, expected in (
+        for id, title, value, definition, differs, source, equal, output in (
             ("accuracy.multiclass", "Accuracy over several classes", "accuracy",
              "share of images whose largest confidence is that of their class, the first of equal ones",
              "any number of classes", "textbook definition", "sklearn.metrics.accuracy_score", "0.75"),
@@ -106,9 +106,9 @@ IMAGE_CLASSES = (
             id=f"{value}.one_vs_rest", title=f"{title} of one class", family="classification",
             definition=definition, differs="one class against all others", source="textbook definition",
             target=f"{_IMAGES}:class_metric", options={"value": value, "of": 0}, equals=(equal,),
-            example=example_call(_CLASSES, f"{value}.one_vs_rest", expected),
+            example=example_call(_CLASSES, f"{value}.one_vs_rest", output),
         )
-        for value, title, definition, equal, expected in (
+        for value, title, definition, equal, output in (
             ("sensitivity", "Sensitivity", "TP / (TP + FN); the class of an image is that of its largest "
              "confidence", "sklearn.metrics.recall_score", "1.0"),
             ("specificity", "Specificity", "TN / (TN + FP); the class of an image is that of its largest "
@@ -168,9 +168,9 @@ DETECTION = (
             target="medbench.metrics.tasks.detection:coco_map", equals=equals,
             options={"thresholds": thresholds, "max_detections": 100,
                      "skip_empty": id.endswith(".skip_empty")},
-            example=example_call(_BOXES, id, expected),
+            example=example_call(_BOXES, id, output),
         )
-        for id, title, definition, differs, thresholds, equals, expected in (
+        for id, title, definition, differs, thresholds, equals, output in (
             ("map.coco", "Mean average precision, COCO",
              "101-point average precision, mean over classes and IoU 0.50:0.05:0.95",
              "ten thresholds, best free reference, 101 recalls; images without reference or prediction count",

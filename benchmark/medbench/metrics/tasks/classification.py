@@ -173,8 +173,8 @@ def _by_rank(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Any, 
     truth = _reference(reference)
     ranks = _ranks(prediction, truth.size)
     order = np.argsort(-ranks if ranks.dtype.kind == "f" else -ranks.astype(np.float64), kind="stable")
-    ordered = ranks[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    descending = ranks[order]
+    starts = np.flatnonzero(np.concatenate([[True], descending[1:] != descending[:-1]]))
     return truth[order], order, starts
 
 

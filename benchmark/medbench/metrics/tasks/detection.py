@@ -77,8 +77,8 @@ def _voc_area(precision: Floats, recall: Floats) -> float:
 
 def _voc_eleven(precision: Floats, recall: Floats) -> float:
     """Mean over the recalls 0, 0.1, … 1 of the largest precision from there on (VOC until 2009)."""
-    reached = (precision[recall >= point].max(initial=0.0) for point in np.arange(0, 1.1, 0.1))
-    return float(sum(reached) / 11)
+    precisions = (precision[recall >= point].max(initial=0.0) for point in np.arange(0, 1.1, 0.1))
+    return float(sum(precisions) / 11)
 
 
 def _voc_precisions(
@@ -90,15 +90,17 @@ def _voc_precisions(
     """Average precision of each class that the reference holds."""
     precisions = []
     for label in sorted({label for truth, _ in images for label in truth.classes.tolist()}):
-        ranked, scores, n_reference = [], [], 0
+        hits_by_image, scores, n_reference = [], [], 0
         for truth, guess in images:
             corners, own = truth.corners[truth.classes == label], np.flatnonzero(guess.classes == label)
             own = own[np.argsort(-guess.scores[own], kind="stable")]
             n_reference += len(corners)
             scores.append(guess.scores[own])
-            ranked.append(_voc_hits(box_iou(guess.corners[own], corners, inclusive=inclusive), threshold))
+            hits_by_image.append(
+                _voc_hits(box_iou(guess.corners[own], corners, inclusive=inclusive), threshold)
+            )
         order = np.argsort(-np.concatenate(scores), kind="stable")
-        hits = np.concatenate(ranked)[order]
+        hits = np.concatenate(hits_by_image)[order]
         precisions.append(average(*_precision_and_recall(hits, n_reference)) if len(hits) else 0.0)
     return precisions
 
@@ -139,8 +141,8 @@ def coco_map(
     >>> round(coco_map(truth, guess), 6)
     0.5
     """
-    ranked = _ranked(reference, prediction, thresholds, max_detections)
-    value = float(ranked.mean_precision(thresholds, np.ones(ranked.images), skip=skip_empty))
+    ranking = _ranked(reference, prediction, thresholds, max_detections)
+    value = float(ranking.mean_precision(thresholds, np.ones(ranking.images), skip=skip_empty))
     return None if np.isnan(value) else value
 
 
@@ -164,8 +166,8 @@ def coco_recall(
     Raises:
         MedbenchError: ``metric.shape`` or ``metric.not_finite``.
     """
-    ranked = _ranked(reference, prediction, thresholds, max_detections)
-    value = float(ranked.mean_recall(thresholds, np.ones(ranked.images), max_detections))
+    ranking = _ranked(reference, prediction, thresholds, max_detections)
+    value = float(ranking.mean_recall(thresholds, np.ones(ranking.images), max_detections))
     return None if np.isnan(value) else value
 
 

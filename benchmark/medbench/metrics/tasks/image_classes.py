@@ -31,13 +31,13 @@ class Answers:
     Attributes:
         reference: ``(images, classes)``, true at each image's class.
         confidences: ``(images, classes)``.
-        called: ``(images, classes)``, true at the class that the prediction names; an image without a usable
-            prediction names every wrong one.
+        decisions: ``(images, classes)``, true at the class that the prediction names; an image without a
+            usable prediction names every wrong one.
     """
 
     reference: npt.NDArray[np.bool_]
     confidences: Floats
-    called: npt.NDArray[np.bool_]
+    decisions: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Answers:
@@ -69,8 +69,8 @@ class Answers:
 
 def _counts(answers: Answers, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Weighted tp, fp, fn and tn of every class against the others, each ``(..., classes)``."""
-    truth, called = answers.reference, answers.called
-    parts = (truth & called, ~truth & called, truth & ~called, ~truth & ~called)
+    truth, decisions = answers.reference, answers.decisions
+    parts = (truth & decisions, ~truth & decisions, truth & ~decisions, ~truth & ~decisions)
     tp, fp, fn, tn = (weights @ part.astype(np.float64) for part in parts)
     return tp, fp, fn, tn
 
@@ -150,7 +150,7 @@ def figure(answers: Answers, value: str, of: int | None, weights: Floats) -> Flo
         weights: ``(..., images)``, not negative.
     """
     if value == "accuracy":
-        right = (answers.reference & answers.called).any(axis=1)
+        right = (answers.reference & answers.decisions).any(axis=1)
         return _ratio(weights @ right.astype(np.float64), weights.sum(axis=-1))
     by_class = BY_CLASS[value](answers, weights)
     if of is not None:

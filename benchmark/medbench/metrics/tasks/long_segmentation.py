@@ -79,8 +79,8 @@ def _cost_bound(frames: Array, penalties: Array) -> float:
     lengths = np.maximum(borders[None, 1:] - borders[:-1, None], 1)
     scatter = np.triu(own[None, 1:] - own[:-1, None] - block / lengths)
     changes = min(len(starts) - 1, _COARSE_CHANGES, len(penalties) - 1)
-    reached = best_segmentations_of(scatter, changes).scatter
-    return float((reached / n + penalties[: changes + 1]).min()) * (1 + 1e-9) + 1e-12
+    scatters = best_segmentations_of(scatter, changes).scatter
+    return float((scatters / n + penalties[: changes + 1]).min()) * (1 + 1e-9) + 1e-12
 
 
 def _forward(frames: Array, changes: int) -> tuple[Array, npt.NDArray[np.int32]]:

@@ -177,8 +177,8 @@ class Ranking:
     def average_precision(self, threshold: int, weights: Floats) -> Floats:
         """Mean of the largest precision from each of 101 recalls on, ``(...)``; NaN without a reference."""
         precision, recall = self.precision_and_recall(threshold, weights)
-        reached = np.searchsorted(RECALLS, recall, side="right")
-        steps = np.diff(reached, axis=-1, prepend=0)
+        levels = np.searchsorted(RECALLS, recall, side="right")
+        steps = np.diff(levels, axis=-1, prepend=0)
         value = (precision * steps).sum(axis=-1) / len(RECALLS)
         return np.where(weights @ self.n_reference > 0, value, np.nan)
 

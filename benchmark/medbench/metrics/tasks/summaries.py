@@ -96,10 +96,10 @@ def f_measures(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> npt.NDArr
     summary = np.zeros(users.shape[1], np.bool_)
     length = min(len(picks), len(summary))
     summary[:length] = picks[:length]
-    shared = (users & summary).sum(axis=1)
+    overlap = (users & summary).sum(axis=1)
     total = users.sum(axis=1) + summary.sum()
     values = np.zeros(len(users))
-    np.divide(2.0 * shared, total, out=values, where=shared > 0)
+    np.divide(2.0 * overlap, total, out=values, where=overlap > 0)
     return values
 
 
@@ -192,9 +192,9 @@ def _taus(scores: npt.NDArray[np.float64], users: npt.NDArray[np.float64]) -> np
         )
     first, second = np.triu_indices(users.shape[1], 1)
     own, theirs = (np.sign(rows[:, first] - rows[:, second]) for rows in (scores, users))
-    untied = (own**2).sum(axis=1)[:, None] * (theirs**2).sum(axis=1)[None]
+    norms = (own**2).sum(axis=1)[:, None] * (theirs**2).sum(axis=1)[None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(untied > 0, own @ theirs.T / np.sqrt(untied), np.nan)
+        return np.where(norms > 0, own @ theirs.T / np.sqrt(norms), np.nan)
 
 
 def _rhos(scores: npt.NDArray[np.float64], users: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -114,16 +114,16 @@ def best_segmentations_of(
     stop = min(longest, n + 1)
     least[0, min_length:stop] = scatter[0, min_length - 1 : stop - 1]
     begins, ends = np.arange(n)[:, None], np.arange(1, n + 1)[None]
-    allowed = (ends - begins >= min_length) & (ends - begins <= longest)
-    costs = np.where(allowed, scatter, _UNREACHABLE)
+    is_valid = (ends - begins >= min_length) & (ends - begins <= longest)
+    costs = np.where(is_valid, scatter, _UNREACHABLE)
     for k in range(1, changes + 1):
         start = k * min_length
         totals = costs[start:, start:] + least[k - 1, start:n, None]
         places = totals.argmin(axis=0)
         back[k, start + 1 :] = start + places
         least[k, start + 1 :] = np.minimum(totals[places, np.arange(n - start)], _UNREACHABLE)
-    reached = least[:, n]
-    return Segmentations(np.where(reached > 1e99, np.inf, reached), back)
+    least_at_end = least[:, n]
+    return Segmentations(np.where(least_at_end > 1e99, np.inf, least_at_end), back)
 
 
 def kernel_temporal_segmentation(

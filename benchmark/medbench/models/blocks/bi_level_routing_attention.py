@@ -69,8 +69,8 @@ class BiLevelRoutingAttention(nn.Module):
         if bottom or right:
             features = functional.pad(features, (0, 0, 0, right, 0, bottom))
         chooses = self.topk < self.n_win**2
-        selected = select_largest(self.routing_logits(features), self.topk) if chooses else None
-        output = recomputed(self._attend, features, selected)
+        key_regions = select_largest(self.routing_logits(features), self.topk) if chooses else None
+        output = recomputed(self._attend, features, key_regions)
         return output[:, :height, :width] if bottom or right else output
 
     def routing_logits(self, features: Tensor) -> Tensor:
@@ -86,22 +86,22 @@ class BiLevelRoutingAttention(nn.Module):
         _, height, width, dim = features.shape
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
             planes = features.to(precision).permute(0, 3, 1, 2)
-            pooled = functional.avg_pool2d(planes, (height // self.n_win, width // self.n_win))
-            means = pooled.permute(0, 2, 3, 1).flatten(1, 2)
+            averages = functional.avg_pool2d(planes, (height // self.n_win, width // self.n_win))
+            means = averages.permute(0, 2, 3, 1).flatten(1, 2)
             weight, bias = self.qkv.weight[: 2 * dim], self.qkv.bias[: 2 * dim]
             query, key = linear(means, weight.to(precision), bias.to(precision)).chunk(2, dim=-1)
             return (query * self.scale) @ key.transpose(1, 2)
 
-    def _attend(self, features: Tensor, selected: Tensor | None) -> Tensor:
+    def _attend(self, features: Tensor, key_regions: Tensor | None) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``, sides divisible by ``n_win``.
 
-        ``selected`` are the key regions of each query region ``(N, n_win ** 2, topk)``; all without.
+        ``key_regions`` are the key regions of each query region ``(N, n_win ** 2, topk)``; all without.
         """
-        if selected is None or self._mask_is_cheaper(features):
-            attended, value = self._attend_masked(features, selected)
+        if key_regions is None or self._mask_is_cheaper(features):
+            context, value = self._attend_masked(features, key_regions)
         else:
-            attended, value = self._attend_fetched(features, selected)
-        output: Tensor = self.output(attended + self.local_enhancement(value))
+            context, value = self._attend_fetched(features, key_regions)
+        output: Tensor = self.output(context + self.local_enhancement(value))
         return output
 
     def _mask_is_cheaper(self, features: Tensor) -> bool:
@@ -109,7 +109,7 @@ class BiLevelRoutingAttention(nn.Module):
         _, height, width, dim = features.shape
         return height * width <= self.topk * dim // self.num_heads
 
-    def _attend_fetched(self, features: Tensor, selected: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend_fetched(self, features: Tensor, key_regions: Tensor) -> tuple[Tensor, Tensor]:
         """Fetch the selected regions as whole rows of a table, then attend within them.
 
         Returns attended and projected values, ``(N, H, W, C)`` both.
@@ -122,34 +122,32 @@ class BiLevelRoutingAttention(nn.Module):
             linear(regions, weight, bias) for weight, bias in zip(weights, biases, strict=True)
         )
         start = torch.arange(n, device=features.device).view(n, 1, 1) * count
-        rows = (start + selected).view(n * count, self.topk)
+        rows = (start + key_regions).view(n * count, self.topk)
         keys, values = (
             functional.embedding(rows, part.flatten(1)).view(n * count, -1, dim) for part in (key, value)
         )
-        attended = self._among_heads(query, keys, values)
-        return _join(attended, self.n_win, height, width), _join(value, self.n_win, height, width)
+        context = self._among_heads(query, keys, values)
+        return _join(context, self.n_win, height, width), _join(value, self.n_win, height, width)
 
-    def _attend_masked(self, features: Tensor, selected: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _attend_masked(self, features: Tensor, key_regions: Tensor | None) -> tuple[Tensor, Tensor]:
         """Attend to all pixels with ``-inf`` outside the selected regions; as :meth:`_attend_fetched`."""
         n, height, width, dim = features.shape
         query, key, value = self.qkv(features).flatten(1, 2).split(dim, dim=-1)
         mask = None
-        if selected is not None:
-            bias = query.new_full((n, self.n_win**2, self.n_win**2), -torch.inf).scatter_(-1, selected, 0)
+        if key_regions is not None:
+            bias = query.new_full((n, self.n_win**2, self.n_win**2), -torch.inf).scatter_(-1, key_regions, 0)
             region_of = self._region_of_pixels(height, width, features.device)
             mask = bias[:, region_of][:, :, region_of].unsqueeze(1)
-        attended = self._among_heads(query, key, value, mask)
-        return attended.view(n, height, width, dim), value.unflatten(1, (height, width))
+        context = self._among_heads(query, key, value, mask)
+        return context.view(n, height, width, dim), value.unflatten(1, (height, width))
 
     def _among_heads(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attention on ``(batch, pixels, C)``; the mask is ``(batch, 1, queries, keys)``."""
         query, key, value = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
-        attended = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=self.scale
-        )
-        return attended.transpose(1, 2).flatten(2)
+        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=self.scale)
+        return context.transpose(1, 2).flatten(2)
 
     def _region_of_pixels(self, height: int, width: int, device: torch.device) -> Tensor:
         row = torch.arange(height, device=device) // (height // self.n_win)
@@ -193,4 +191,4 @@ class NormedFirstBlock(AttentionBlock):
         features = features + self.drop_path(self.attention(self.norm1(features)))
         expand, activation, contract = self.mlp
         hidden = expand(self.norm2(features))
-        return features + self.drop_path(recomputed(lambda saved: contract(activation(saved)), hidden))
+        return features + self.drop_path(recomputed(lambda inner: contract(activation(inner)), hidden))

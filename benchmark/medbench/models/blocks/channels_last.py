@@ -128,15 +128,15 @@ class _TiledGradientConv(torch.autograd.Function):
 def _weight_gradient(images: Tensor, gradient: Tensor, kernel: int) -> Tensor:
     channels, height, width = images.shape[1:]
     margin = kernel // 2
-    padded = functional.pad(images, (margin, margin, margin, margin))
+    canvas = functional.pad(images, (margin, margin, margin, margin))
     result = images.new_empty(channels, 1, kernel, kernel)
     window = images.new_empty(channels, 1, 3, 3)
     for row in range(0, kernel - 2, 2):
         for column in range(0, kernel - 2, 2):
-            shifted = padded[..., row : row + height + 2, column : column + width + 2]
+            view = canvas[..., row : row + height + 2, column : column + width + 2]
             result[..., row : row + 3, column : column + 3] = torch.ops.aten.convolution_backward(
                 gradient,
-                shifted.contiguous(memory_format=torch.channels_last),
+                view.contiguous(memory_format=torch.channels_last),
                 window,
                 None,
                 [1, 1],

@@ -67,13 +67,13 @@ class DualSparseSelectionAttention(nn.Module):
         qkv = self.qkv(features)
         query, key, value = qkv.split(dim, dim=-1)
         query_means, key_means, _ = grid.means(qkv.detach()).split(dim, dim=-1)
-        attended = attend_to_selected(
+        context = attend_to_selected(
             grid.cut(query * self.scale, self.num_heads),
             grid.cut(key, self.num_heads),
             grid.cut(value, self.num_heads),
             select_regions(query_means, key_means, self.topk),
         )
-        output: Tensor = self.output(grid.join(attended) + self.local_enhancement(value))
+        output: Tensor = self.output(grid.join(context) + self.local_enhancement(value))
         return output
 
 
@@ -117,8 +117,8 @@ class RegionGrid:
         if bottom or right:
             features = functional.pad(features, (0, 0, 0, right, 0, bottom))
         split = features.reshape(n, rows, region_height, columns, region_width, heads, dim // heads)
-        ordered = split.permute(0, 5, 1, 3, 2, 4, 6)
-        return ordered.reshape(n, heads, rows * columns, region_height * region_width, dim // heads)
+        by_region = split.permute(0, 5, 1, 3, 2, 4, 6)
+        return by_region.reshape(n, heads, rows * columns, region_height * region_width, dim // heads)
 
     def join(self, regions: Tensor) -> Tensor:
         """The inverse of :meth:`cut`."""
@@ -131,10 +131,10 @@ class RegionGrid:
 
     def means(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to the mean over each region's pixels on the map, ``(N, regions, C)``."""
-        pooled = functional.avg_pool2d(
+        averages = functional.avg_pool2d(
             features.permute(0, 3, 1, 2), self.region, ceil_mode=True, count_include_pad=False
         )
-        return pooled.permute(0, 2, 3, 1).flatten(1, 2)
+        return averages.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def select_regions(query_means: Tensor, key_means: Tensor, topk: int) -> Tensor:
@@ -143,30 +143,30 @@ def select_regions(query_means: Tensor, key_means: Tensor, topk: int) -> Tensor:
     return routing.topk(min(topk, routing.shape[-1]), dim=-1).indices
 
 
-def attend_to_selected(query: Tensor, key: Tensor, value: Tensor, selected: Tensor) -> Tensor:
+def attend_to_selected(query: Tensor, key: Tensor, value: Tensor, key_regions: Tensor) -> Tensor:
     """Attention of each query to the best eighth of the pixels of its region's selected regions.
 
     Args:
         query: ``(N, heads, regions, pixels, d)``, scaled.
         key: same shape.
         value: same shape.
-        selected: ``(N, regions, topk)``.
+        key_regions: ``(N, regions, topk)``.
 
     Returns:
         ``(N, heads, regions, pixels, d)``.
     """
     _, _, regions, pixels, head_dim = query.shape
-    count = selected.shape[-1]
+    count = key_regions.shape[-1]
     mask_is_cheaper = regions * pixels <= head_dim * count
     attend = _attend_masked if mask_is_cheaper else _attend_gathered
-    return attend(query, key, value, selected, count * pixels // 8)
+    return attend(query, key, value, key_regions, count * pixels // 8)
 
 
-def _attend_gathered(query: Tensor, key: Tensor, value: Tensor, selected: Tensor, count: int) -> Tensor:
+def _attend_gathered(query: Tensor, key: Tensor, value: Tensor, key_regions: Tensor, count: int) -> Tensor:
     """Fetch the selected regions as whole rows of a table, then attend within them."""
     n, heads, regions, pixels, head_dim = query.shape
     start = torch.arange(n * heads, device=query.device).view(n, heads, 1, 1) * regions
-    rows = (start + selected.unsqueeze(1)).flatten()
+    rows = (start + key_regions.unsqueeze(1)).flatten()
     keys, values = (
         functional.embedding(rows, table.reshape(-1, pixels * head_dim)).view(
             n * heads * regions, -1, head_dim
@@ -177,13 +177,13 @@ def _attend_gathered(query: Tensor, key: Tensor, value: Tensor, selected: Tensor
     return (softmax_of_largest(logits, count) @ values).view_as(query)
 
 
-def _attend_masked(query: Tensor, key: Tensor, value: Tensor, selected: Tensor, count: int) -> Tensor:
+def _attend_masked(query: Tensor, key: Tensor, value: Tensor, key_regions: Tensor, count: int) -> Tensor:
     """Attend to all pixels with ``-inf`` outside the selected regions.
 
     Cheaper than fetching on small maps, where the regions' keys and values outweigh all logits.
     """
     n, _, regions, pixels, _ = query.shape
-    mask = query.new_full((n, regions, regions), -torch.inf).scatter_(-1, selected, 0)
+    mask = query.new_full((n, regions, regions), -torch.inf).scatter_(-1, key_regions, 0)
     logits = query.flatten(2, 3) @ key.flatten(2, 3).transpose(2, 3)
     logits = add_to_rows(logits, mask.repeat_interleave(pixels, dim=-1))
     return (softmax_of_largest(logits, count) @ value.flatten(2, 3)).view_as(query)
@@ -215,9 +215,9 @@ class FullAttention(nn.Module):
         n, height, width, dim = features.shape
         qkv = self.qkv(features).view(n, height * width, 3, self.num_heads, dim // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(query, key, value)
-        attended = attended.transpose(1, 2).reshape(n, height, width, dim)
-        return self.output(attended + self.local_enhancement(features))
+        context = functional.scaled_dot_product_attention(query, key, value)
+        context = context.transpose(1, 2).reshape(n, height, width, dim)
+        return self.output(context + self.local_enhancement(features))
 
 
 class AttentionBlock(nn.Module):

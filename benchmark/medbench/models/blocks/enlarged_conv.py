@@ -55,5 +55,5 @@ def _tap_matrix(size: int, large: int, like: Tensor) -> Tensor:
     sources = torch.arange(size, device=like.device) * steps
     distances = (places - sources).abs().to(torch.promote_types(like.dtype, torch.float32)) / steps
     matrix = (1 - distances).clamp(min=0).to(like.dtype)
-    padded = functional.pad(matrix, (0, 0, 1, 1))
-    return torch.cat([padded[tap : tap + large] for tap in range(3)], dim=1)
+    rows = functional.pad(matrix, (0, 0, 1, 1))
+    return torch.cat([rows[tap : tap + large] for tap in range(3)], dim=1)

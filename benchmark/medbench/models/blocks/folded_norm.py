@@ -24,11 +24,11 @@ def _factor_and_summand(norm: BatchNorm) -> tuple[Tensor, Tensor] | None:
 
 def conv_of_norm(norm: BatchNorm, conv: Conv, features: Tensor) -> Tensor:
     """``conv(norm(features))`` for a 1×1 convolution, ``(N, H, W, C)`` to ``(N, H, W, outputs)``."""
-    folded = _factor_and_summand(norm)
-    if folded is None:
-        normed: Tensor = conv(norm(features))
-        return normed
-    factor, summand = folded
+    affine = _factor_and_summand(norm)
+    if affine is None:
+        output: Tensor = conv(norm(features))
+        return output
+    factor, summand = affine
     weight = conv.weight.flatten(1)
     bias = weight @ summand if conv.bias is None else weight @ summand + conv.bias
     return linear(features, weight * factor, bias)
@@ -54,11 +54,11 @@ class ConvNormReLU(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, inputs)`` to ``(N, H, W, outputs)``, or twice the height and width."""
-        folded = _factor_and_summand(self.norm)
-        features = self.conv(features) if folded is None else self._scaled_conv(features, *folded)
+        affine = _factor_and_summand(self.norm)
+        features = self.conv(features) if affine is None else self._scaled_conv(features, *affine)
         if self.enlarge:
             features = resize(features, 2 * features.shape[1], 2 * features.shape[2], align_corners=True)
-        return functional.relu(self.norm(features) if folded is None else features, inplace=True)
+        return functional.relu(self.norm(features) if affine is None else features, inplace=True)
 
     def _scaled_conv(self, features: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
         weight = self.conv.weight * factor.view(-1, 1, 1, 1)

@@ -70,9 +70,9 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             momentum = 0.1 if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
             self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), momentum)
-        centred = values - mean[:, None, None]
-        scaled = centred * (variance.clamp_min(0) + self.eps).rsqrt()[:, None, None]
-        answer: Tensor = scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        deviations = values - mean[:, None, None]
+        z_scores = deviations * (variance.clamp_min(0) + self.eps).rsqrt()[:, None, None]
+        answer: Tensor = z_scores * self.weight[:, None, None] + self.bias[:, None, None]
         return answer.to(input.dtype)
 
     @classmethod

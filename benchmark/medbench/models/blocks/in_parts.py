@@ -34,8 +34,8 @@ def in_parts(
     sizes, tensors = (count, size, len(cut)), (*cut, *whole)
     if not torch.is_grad_enabled():
         return _joined(part, sizes, tensors)
-    joined: Tensor = _Parts.apply(part, sizes, int(torch.randint(1 << 48, ())), *tensors)
-    return joined
+    output: Tensor = _Parts.apply(part, sizes, int(torch.randint(1 << 48, ())), *tensors)
+    return output
 
 
 def _joined(
@@ -47,13 +47,13 @@ def _joined(
     device = _device(tensors)
     first = _result(part, _taken(tensors, sizes, 0), seed, device)
     step = first.shape[2]
-    joined = first.new_empty((*first.shape[:2], step * count // size, *first.shape[3:]))
-    joined[:, :, :step] = first
+    output = first.new_empty((*first.shape[:2], step * count // size, *first.shape[3:]))
+    output[:, :, :step] = first
     for place, start in enumerate(starts[1:], 1):
         own = None if seed is None else seed + place
         result = _result(part, _taken(tensors, sizes, start), own, device)
-        joined[:, :, place * step : place * step + result.shape[2]] = result
-    return joined
+        output[:, :, place * step : place * step + result.shape[2]] = result
+    return output
 
 
 def _result(part: Part, inputs: Iterable[Tensor | None], seed: int | None, device: torch.device) -> Tensor:
@@ -86,8 +86,8 @@ class _Parts(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         tensors, (count, size, n_cut) = ctx.saved_tensors, ctx.sizes
         device = _device(tensors)
-        learnt = [place for place, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
-        gradients = {place: torch.zeros_like(tensors[place]) for place in learnt}
+        places = [place for place, needs_gradient in enumerate(ctx.needs_input_grad[3:]) if needs_gradient]
+        gradients = {place: torch.zeros_like(tensors[place]) for place in places}
         end = 0
         for place, start in enumerate(range(0, count, size)):
             inputs = [
@@ -97,9 +97,9 @@ class _Parts(torch.autograd.Function):
             with torch.enable_grad(), torch.autocast(device.type, cache_enabled=False, **ctx.autocast):
                 result = _result(ctx.part, inputs, ctx.seed + place, device)
             begin, end = end, end + result.shape[2]
-            due = [tensor for index in learnt if (tensor := inputs[index]) is not None]
+            due = [tensor for index in places if (tensor := inputs[index]) is not None]
             own = torch.autograd.grad(result, due, gradient[:, :, begin:end])
-            for index, value in zip(learnt, own, strict=True):
+            for index, value in zip(places, own, strict=True):
                 total = gradients[index]
                 (total[:, :, start : start + size] if index < n_cut else total).add_(value)
         return (None, None, None, *(gradients.get(place) for place in range(len(tensors))))

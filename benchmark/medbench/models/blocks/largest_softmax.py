@@ -68,9 +68,9 @@ def _is_plain_cpu(tensor: Tensor) -> bool:
 
 def _drop_smallest_(logits: Tensor, count: int) -> None:
     """Shift each row so that its ``count``-th largest entry is 0 and set everything below to ``-inf``."""
-    ordered = logits.clone(memory_format=torch.contiguous_format)
-    _sort_rows(ordered.numpy().reshape(-1, logits.shape[-1]))
-    edge, below = ordered[..., -count], ordered[..., -count - 1]
+    rows = logits.clone(memory_format=torch.contiguous_format)
+    _sort_rows(rows.numpy().reshape(-1, logits.shape[-1]))
+    edge, below = rows[..., -count], rows[..., -count - 1]
     least_step = torch.finfo(logits.dtype).tiny
     ties = edge - below < least_step
     has_ties = bool(ties.any())

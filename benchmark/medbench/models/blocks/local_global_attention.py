@@ -35,9 +35,9 @@ class LocalGlobalAttention(nn.Module):
         scrambled: re-read the context ``(dim, n)`` in memory as ``(n, dim)``, as the authors' program does.
     """
 
-    def __init__(self, dim: int, heads: int, window: int, dropout: float, *, scrambled: bool) -> None:
+    def __init__(self, dim: int, heads: int, window: int, dropout: float, *, memory_order: bool) -> None:
         super().__init__()
-        self.heads, self.window, self.scrambled = heads, window, scrambled
+        self.heads, self.window, self.memory_order = heads, window, memory_order
         self.query, self.key, self.value = (Linear(dim, dim) for _ in range(3))
         self.global_query, self.global_key, self.global_value = (Linear(dim, dim) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
@@ -62,11 +62,11 @@ class LocalGlobalAttention(nn.Module):
             context = context * mask[:, None, :, None]
             rows = rows * mask.gather(1, global_frames)[:, None, :, None]
         context = join_heads(context.scatter(2, _index(global_frames, context), rows.to(context.dtype)))
-        if self.scrambled:
+        if self.memory_order:
             context = context.transpose(1, 2).reshape(context.shape)
         return self.norm(self.output(context) + tokens)
 
-    def _local_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
+    def _local_rows(self, tokens: Tensor, global_frames: Tensor, mask: Tensor | None) -> Tensor:
         """Context ``(N, heads, n, channels)`` of every frame as if it were none of the global ones."""
         n, window = tokens.shape[1], self.window
         query, key, value = (
@@ -78,11 +78,11 @@ class LocalGlobalAttention(nn.Module):
         global_key, global_value = key.gather(2, index), value.gather(2, index)
         key, value = (_neighbourhoods(part, window, missing) for part in (key, value))
 
-        local = _neighbourhoods(self._local_keys(n, global_frames, seen), window, missing, dim=1)
+        local = _neighbourhoods(self._local_keys(n, global_frames, mask), window, missing, dim=1)
         local = local[:, None, :, None] & _band(window, tokens.device)
         once = functional.pad(global_frames[:, 1:] != global_frames[:, :-1], (1, 0), value=True)
-        if seen is not None:
-            once = once & seen.gather(1, global_frames)
+        if mask is not None:
+            once = once & mask.gather(1, global_frames)
         size = max(1, _scores_at_once() // (self.heads * window * (3 * window + global_frames.shape[1])))
         context = in_parts(
             self._blocks, query.shape[2], size, (query, key, value, local), (global_key, global_value, once)
@@ -108,25 +108,25 @@ class LocalGlobalAttention(nn.Module):
         return (near @ value.transpose(3, 4)).flatten(2, 3) + far.flatten(2, 3) @ global_value
 
     @staticmethod
-    def _local_keys(n: int, global_frames: Tensor, seen: Tensor | None) -> Tensor:
+    def _local_keys(n: int, global_frames: Tensor, mask: Tensor | None) -> Tensor:
         """Which of n frames are keys of the window alone, ``(N, n)``."""
         keys = torch.ones(len(global_frames), n, dtype=torch.bool, device=global_frames.device)
         keys = keys.scatter(1, global_frames, False)
-        return keys if seen is None else keys & seen
+        return keys if mask is None else keys & mask
 
-    def _global_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
+    def _global_rows(self, tokens: Tensor, global_frames: Tensor, mask: Tensor | None) -> Tensor:
         """Context ``(N, heads, G, channels)`` of the global frames."""
         asking = tokens.gather(1, global_frames[..., None].expand(-1, -1, tokens.shape[-1]))
         query = split_heads(self.global_query(asking), self.heads) * SCALE
         key, value = (split_heads(part(tokens), self.heads) for part in (self.global_key, self.global_value))
         size = max(1, _scores_at_once() // (self.heads * key.shape[2]))
-        return in_parts(self._whole, query.shape[2], size, (query,), (key, value, seen))
+        return in_parts(self._whole, query.shape[2], size, (query,), (key, value, mask))
 
-    def _whole(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor:
+    def _whole(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Context ``(N, heads, queries, channels)`` of queries that attend to every frame."""
         scores = query @ key.transpose(2, 3)
-        if seen is not None:
-            scores = _masked(scores, seen[:, None, None])
+        if mask is not None:
+            scores = _masked(scores, mask[:, None, None])
         return self.dropout(scores.softmax(dim=-1)).to(value.dtype) @ value
 
 
@@ -161,5 +161,5 @@ def _band(window: int, device: torch.device) -> Tensor:
     return (torch.arange(3 * window, device=device) - queries).abs() <= window
 
 
-def _masked(scores: Tensor, allowed: Tensor) -> Tensor:
-    return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+def _masked(scores: Tensor, keys: Tensor) -> Tensor:
+    return scores.masked_fill(~keys, torch.finfo(scores.dtype).min)

@@ -88,10 +88,10 @@ class ModalityFusion(nn.Module):
     def forward(self, features: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """The weighted sum of features ``(N, channels, *sides)``, one tensor per modality."""
         maps = self.maps(features, present)
-        fused = maps[:, :1] * features[0]
+        joint = maps[:, :1] * features[0]
         for number, part in enumerate(features[1:], start=1):
-            fused = torch.addcmul(fused, maps[:, number : number + 1], part)
-        return fused
+            joint = torch.addcmul(joint, maps[:, number : number + 1], part)
+        return joint
 
     def maps(self, features: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """Weight of every modality at every voxel, ``(N, modalities, *sides)``.
@@ -100,8 +100,8 @@ class ModalityFusion(nn.Module):
             features: ``(N, channels, *sides)`` for each modality, zeros where the modality is missing.
             present: boolean ``(N, modalities)``, or ``None`` where none is missing.
         """
-        pooled = [functional.adaptive_avg_pool3d(part, self.cells).flatten(2) for part in features]
-        tokens = self.project(torch.stack(pooled, dim=1).transpose(2, 3)).flatten(1, 2) + self.position
+        averages = [functional.adaptive_avg_pool3d(part, self.cells).flatten(2) for part in features]
+        tokens = self.project(torch.stack(averages, dim=1).transpose(2, 3)).flatten(1, 2) + self.position
         here = None if present is None else present.repeat_interleave(math.prod(self.cells), dim=1)
         if here is not None:
             tokens = tokens.masked_fill(~here[..., None], 0.0)
@@ -136,11 +136,11 @@ class RelationLayers(nn.Module):
         self.value = Linear(dim, dim)
         self.output = Linear(dim, dim)
 
-    def attend(self, modality: Tensor, fused: Tensor) -> Tensor:
+    def attend(self, modality: Tensor, joint: Tensor) -> Tensor:
         """Attention of a modality's tokens ``(N, T, dim)`` to the fused tokens ``(N, T, dim)``."""
         query, key, value = (
             layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, tokens in ((self.query, modality), (self.key, fused), (self.value, fused))
+            for layer, tokens in ((self.query, modality), (self.key, joint), (self.value, joint))
         )
         mask = None
         if 0 < self.graph_topk < key.shape[2]:

@@ -53,8 +53,8 @@ class LinearAttention(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         """``(N, dim, tokens)`` to ``(N, dim, tokens)``."""
         n, dim, tokens = planes.shape
-        projected = _from_left(self.qkv.weight, planes).view(n, 3, self.heads, dim // self.heads, tokens)
-        queries, keys, values = projected.unbind(1)
+        projection = _from_left(self.qkv.weight, planes).view(n, 3, self.heads, dim // self.heads, tokens)
+        queries, keys, values = projection.unbind(1)
         over_tokens, over_channels = -1, -2
         if self.exchanged_softmax:
             queries, keys = queries.softmax(over_tokens), keys.softmax(over_channels)
@@ -62,10 +62,10 @@ class LinearAttention(nn.Module):
             queries, keys = queries.softmax(over_channels), keys.softmax(over_tokens)
         context = keys @ values.mT
         if self.mixed_heads:
-            attended = (queries.mT @ context).reshape(n, tokens, dim).mT
+            values_of_tokens = (queries.mT @ context).reshape(n, tokens, dim).mT
         else:
-            attended = (context.mT @ queries).reshape(n, dim, tokens)
-        return _from_left(self.output.weight, attended) + self.output.bias.unsqueeze(-1)
+            values_of_tokens = (context.mT @ queries).reshape(n, dim, tokens)
+        return _from_left(self.output.weight, values_of_tokens) + self.output.bias.unsqueeze(-1)
 
 
 def _from_left(weight: Tensor, planes: Tensor) -> Tensor:
@@ -115,10 +115,12 @@ class MultiScaleLinearAttention(nn.Module):
         else:
             images = features.permute(0, 3, 1, 2).contiguous()
         groups = len(self.convs)
-        mixed = functional.relu(self._mix(images), inplace=True)
-        attended = self.attention(mixed.reshape(n * groups, dim // groups, height * width))
-        scaled = attended.view(n, groups, dim // groups, height * width) * self.scales.view(-1, 1, 1)
-        images = self.output(scaled.view(n, dim, height, width))
+        mixture = functional.relu(self._mix(images), inplace=True)
+        context = self.attention(mixture.reshape(n * groups, dim // groups, height * width))
+        scales_of_context = context.view(n, groups, dim // groups, height * width) * self.scales.view(
+            -1, 1, 1
+        )
+        images = self.output(scales_of_context.view(n, dim, height, width))
         if self.raw_view:
             return images.reshape(n, height, width, dim)
         return images.permute(0, 2, 3, 1)

@@ -56,17 +56,17 @@ class DeeplySupervisedNetwork(PaddedNetwork):
         sides = images.shape[2:]
         library: Any = getattr(self._forward, "__self__", None)
         library.training = self.training
-        padded = pad_ends(images, self.stride, self.least_size)
-        output: Any = self._forward(padded)
+        inputs = pad_ends(images, self.stride, self.least_size)
+        output: Any = self._forward(inputs)
         if isinstance(output, Tensor):
             if output.ndim == images.ndim:
                 return crop_ends(output, sides)
             output = output.unbind(1)
         finest, *coarser = output
-        enlarged = [
-            functional.interpolate(level, padded.shape[2:], mode=_LINEAR[images.ndim]) for level in coarser
+        full_size = [
+            functional.interpolate(level, inputs.shape[2:], mode=_LINEAR[images.ndim]) for level in coarser
         ]
-        return [crop_ends(logits, sides) for logits in (finest, *enlarged)]
+        return [crop_ends(logits, sides) for logits in (finest, *full_size)]
 
 
 _LINEAR = {4: "bilinear", 5: "trilinear"}

@@ -40,8 +40,8 @@ class PatchExpand(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``."""
-        enlarged: Tensor = self.norm(channels_to_pixels(self.expand(features), 2))
-        return enlarged
+        output: Tensor = self.norm(channels_to_pixels(self.expand(features), 2))
+        return output
 
 
 class InvertedBottleneckPatchExpand(nn.Module):
@@ -72,10 +72,10 @@ class InvertedBottleneckPatchExpand(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``."""
-        enlarged = channels_to_pixels(self.activation(self.expand(features)), 2).permute(0, 3, 1, 2)
-        mixed = torch.stack([enlarged, *(path(enlarged) for path in self.paths)]).sum(dim=0)
-        contracted: Tensor = self.norm(self.contract(mixed.permute(0, 2, 3, 1)))
-        return contracted
+        pixels = channels_to_pixels(self.activation(self.expand(features)), 2).permute(0, 3, 1, 2)
+        mixture = torch.stack([pixels, *(path(pixels) for path in self.paths)]).sum(dim=0)
+        output: Tensor = self.norm(self.contract(mixture.permute(0, 2, 3, 1)))
+        return output
 
 
 class ExpandedHead(nn.Module):

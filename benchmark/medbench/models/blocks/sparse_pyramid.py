@@ -105,7 +105,7 @@ class SparsePyramid(nn.Module):
         normed: whether a layer norm follows each level, as for dense tasks.
     """
 
-    def __init__(self, in_channels: int, options: PyramidOptions, *, normed: bool = True) -> None:
+    def __init__(self, in_channels: int, options: PyramidOptions, *, norms: bool = True) -> None:
         super().__init__()
         first, dims = options.embed_dim[0], options.embed_dim
         self.stem = nn.Sequential(
@@ -116,7 +116,7 @@ class SparsePyramid(nn.Module):
         )
         self.encoder = nn.ModuleList(options.blocks(level, dim) for level, dim in enumerate(dims))
         self.encoder_norms = nn.ModuleList(
-            nn.LayerNorm(dim, eps=1e-6) if normed else nn.Identity() for dim in dims
+            nn.LayerNorm(dim, eps=1e-6) if norms else nn.Identity() for dim in dims
         )
 
     def encode(self, images: Tensor) -> list[Tensor]:

@@ -23,8 +23,12 @@ class StochasticDepth(nn.Module):
         """The branch ``(N, …)``, zero for images that are left out."""
         if not self.training or self.rate == 0:
             return branch
-        kept = 1.0 - self.rate
-        share = branch.new_empty([branch.shape[0], *[1] * (branch.ndim - 1)]).bernoulli_(kept).div_(kept)
+        keep_rate = 1.0 - self.rate
+        share = (
+            branch.new_empty([branch.shape[0], *[1] * (branch.ndim - 1)])
+            .bernoulli_(keep_rate)
+            .div_(keep_rate)
+        )
         return branch * share
 
     def extra_repr(self) -> str:

@@ -102,7 +102,12 @@ class Alignment(nn.Module):
         return functional.normalize(self.sentence_pool(sentences, present), dim=-1)
 
     def forward(
-        self, images: Tensor, places: Tensor, sentences: Tensor, present: Tensor, scored: Tensor | None = None
+        self,
+        images: Tensor,
+        places: Tensor,
+        sentences: Tensor,
+        present: Tensor,
+        loss_mask: Tensor | None = None,
     ) -> Aligned:
         """Losses of a batch.
 
@@ -111,8 +116,8 @@ class Alignment(nn.Module):
             places: ``(N, places, width)``, unit length.
             sentences: ``(N, sentences, width)``.
             present: ``(N, sentences)``, which of them are there.
-            scored: ``(N, sentences)``, which of them take part in the sentences' loss; all that are there if
-                ``None``.
+            loss_mask: ``(N, sentences)``, which of them take part in the sentences' loss; all that are
+                there if ``None``.
 
         Raises:
             MedbenchError: ``clusters.few_sentences``.
@@ -122,17 +127,19 @@ class Alignment(nn.Module):
         if self.guidance == "none":
             nothing = whole.new_zeros(())
             return Aligned(nothing, nothing, whole, reports, places)
-        attended = self.cross_attention(places, sentences, present)
-        image = place_loss(self.predictor, places, attended.text_to_image)
-        text = self._sentences(sentences, attended.image_to_text, present if scored is None else scored)
-        return Aligned(image, text, whole, reports, attended.text_to_image)
+        attention = self.cross_attention(places, sentences, present)
+        image = place_loss(self.predictor, places, attention.text_to_image)
+        text = self._sentences(
+            sentences, attention.image_to_text, present if loss_mask is None else loss_mask
+        )
+        return Aligned(image, text, whole, reports, attention.text_to_image)
 
-    def _sentences(self, sentences: Tensor, seen: Tensor, scored: Tensor) -> Tensor:
-        flags = gather_rows(scored)
+    def _sentences(self, sentences: Tensor, from_image: Tensor, loss_mask: Tensor) -> Tensor:
+        flags = gather_rows(loss_mask)
         with torch.autocast(sentences.device.type, enabled=False):
             z1, z2 = (
                 functional.normalize(gather_rows(vectors.to(self.clusters.centroid.dtype))[flags], dim=1)
-                for vectors in (sentences, seen)
+                for vectors in (sentences, from_image)
             )
             if self.guidance == "plain":
                 return functional.cross_entropy(z1 @ z2.T, torch.arange(len(z1), device=z1.device))

@@ -73,7 +73,7 @@ class SentenceLoss:
         self,
         clusters: SentenceClusters,
         sentences: Tensor,
-        seen: Tensor,
+        from_image: Tensor,
         draw_first: Callable[[int], int],
         learn: bool = True,
     ) -> Tensor:
@@ -82,21 +82,21 @@ class SentenceLoss:
         Args:
             clusters: the centroids.
             sentences: ``(N, width)``, all of the batch, unit length.
-            seen: the same shape: the image as each sentence sees it, unit length.
+            from_image: the same shape: the image as each sentence sees it, unit length.
             draw_first: draws the row below N that the first centroid is.
             learn: whether the centroids follow the batch; not in validation.
 
         Raises:
             MedbenchError: ``clusters.few_sentences`` for the batch that is to set the centroids.
         """
-        likeness = sentences @ seen.T
+        likeness = sentences @ from_image.T
         own = torch.arange(len(sentences), device=sentences.device)
         if not clusters.initialised:
             if learn and float(likeness.mean()) <= INITIAL_LIKENESS:
-                clusters.initialise(seen.detach(), draw_first(len(seen)))
+                clusters.initialise(from_image.detach(), draw_first(len(from_image)))
             return functional.cross_entropy(likeness, own)
         if learn:
-            clusters.update(seen.detach())
+            clusters.update(from_image.detach())
         nearest = clusters.nearest(sentences.detach())
         if self.form == "corrected" and largest_share(nearest[:, 0]) > LARGEST_SHARE:
             return functional.cross_entropy(likeness, own)

@@ -47,9 +47,9 @@ class AttentionPool(nn.Module):
         if self.positional_embedding is not None:
             whole = whole + self.positional_embedding
         query, key, value = (
-            projected.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for projected in (self.q_proj(whole[:, :1]), self.k_proj(whole), self.v_proj(whole))
+            projection.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for projection in (self.q_proj(whole[:, :1]), self.k_proj(whole), self.v_proj(whole))
         )
-        pooled = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        answer: Tensor = self.c_proj(pooled.transpose(1, 2).flatten(1))
+        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        answer: Tensor = self.c_proj(context.transpose(1, 2).flatten(1))
         return answer

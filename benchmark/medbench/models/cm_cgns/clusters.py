@@ -73,8 +73,8 @@ class SentenceClusters(nn.Module):
     def update(self, sentences: Tensor) -> None:
         """Move every centroid that is nearest to some of the sentences ``(N, width)`` towards their sum."""
         member = functional.one_hot(self.nearest(sentences, 1)[:, 0], len(self.centroid)).to(sentences.dtype)
-        moved = (1 - self.momentum) * (member.T @ sentences) + self.momentum * self.centroid
-        self.centroid.copy_(torch.where(member.any(dim=0)[:, None], moved, self.centroid))
+        centroids = (1 - self.momentum) * (member.T @ sentences) + self.momentum * self.centroid
+        self.centroid.copy_(torch.where(member.any(dim=0)[:, None], centroids, self.centroid))
 
     @torch.no_grad()
     def nearest(self, sentences: Tensor, count: int = 2) -> Tensor:

@@ -70,27 +70,27 @@ def _of_image(boxes: Tensor, confidence: float, overlap: float) -> dict[str, Ten
     half = boxes[:, 2:4] / 2
     corners = torch.cat([boxes[:, :2] - half, boxes[:, :2] + half], dim=1)
     class_share, labels = boxes[:, 5:].max(dim=1) if len(boxes) else (boxes[:, 4], boxes[:, 4].long())
-    kept = [
+    keep = [
         number
         for label in labels.unique().tolist()
         for number in _of_class(corners, boxes[:, 4], (labels == label).nonzero()[:, 0], overlap)
     ]
-    chosen = torch.tensor(kept, dtype=torch.long, device=boxes.device)
+    indices = torch.tensor(keep, dtype=torch.long, device=boxes.device)
     return {
-        "boxes": corners[chosen],
-        "scores": boxes[chosen, 4],
-        "labels": labels[chosen] + 1,
-        "class_shares": class_share[chosen],
+        "boxes": corners[indices],
+        "scores": boxes[indices, 4],
+        "labels": labels[indices] + 1,
+        "class_shares": class_share[indices],
     }
 
 
 def _of_class(corners: Tensor, scores: Tensor, members: Tensor, overlap: float) -> list[int]:
     members = members[scores[members].argsort(descending=True, stable=True)]
     near = overlap_with_pixel(corners[members], corners[members]) >= overlap
-    gone = torch.zeros(len(members), dtype=torch.bool, device=corners.device)
-    kept = []
+    overlaps = torch.zeros(len(members), dtype=torch.bool, device=corners.device)
+    keep = []
     for number in range(len(members)):
-        if not gone[number]:
-            kept.append(int(members[number]))
-            gone |= near[number]
-    return kept
+        if not overlaps[number]:
+            keep.append(int(members[number]))
+            overlaps |= near[number]
+    return keep

@@ -152,8 +152,8 @@ class Detector(nn.Module):
             answer, branch = head(maps)
             answers.append(answer)
             if number < len(self.links):
-                enlarged = functional.interpolate(self.links[number](branch), scale_factor=2, mode="nearest")
-                maps = torch.cat([enlarged, stages[2 - number]], dim=1)
+                finer = functional.interpolate(self.links[number](branch), scale_factor=2, mode="nearest")
+                maps = torch.cat([finer, stages[2 - number]], dim=1)
         return tuple(answers)
 
     def forward(
@@ -198,13 +198,13 @@ def padded_targets(targets: Sequence[Mapping[str, Tensor]], side: int) -> Tensor
     [[[0.0, 0.5, 0.25, 0.5, 0.5]]]
     """
     most = max(len(image["labels"]) for image in targets)
-    padded = targets[0]["boxes"].new_zeros((len(targets), most, BOX_VALUES))
-    for row, image in zip(padded, targets, strict=True):
+    table = targets[0]["boxes"].new_zeros((len(targets), most, BOX_VALUES))
+    for row, image in zip(table, targets, strict=True):
         low, high = image["boxes"].split(2, dim=1)
         values = torch.cat([(low + high) / 2, high - low], dim=1) / side
         row[: len(values), 0] = image["labels"].to(row.dtype) - 1
         row[: len(values), 1:] = values
-    return padded
+    return table
 
 
 def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -105,14 +105,14 @@ class ImageDecoder(nn.Module):
             text: the same shape, the text as each place sees it.
             mask: which features stay; :meth:`draw_mask`.
         """
-        kept = places * mask.to(places.dtype)
+        visible = places * mask.to(places.dtype)
         if self.transformer is None:
-            features = torch.cat([kept, text], dim=2)
+            features = torch.cat([visible, text], dim=2)
         else:
-            features, _ = self.fusion(kept / KEPT, text, text, need_weights=False)
-            fused = features = features + self.positional_encoding
+            features, _ = self.fusion(visible / KEPT, text, text, need_weights=False)
+            memory = features = features + self.positional_encoding
             for _ in range(PASSES):
-                features = self.transformer(features, fused)
+                features = self.transformer(features, memory)
         maps = features.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         for number, layer in enumerate(self.head, 1):
             maps = layer(maps)
@@ -158,5 +158,5 @@ def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         authors_state_dict,
         "CM-CGNS image decoder",
         decoder_places("resnet_50" if convolutional else "vit_base"),
-        unused=UNUSED_BY_RESNET if convolutional else None,
+        skip=UNUSED_BY_RESNET if convolutional else None,
     )

@@ -163,12 +163,12 @@ class PretrainingNetwork(nn.Module):
             mask: which local features the reconstruction keeps; ``None`` in the first stage.
         """
         whole, places = self.encode_images(pairs.images)
-        aligned = self.alignment(whole, places, *self.encode_sentences(pairs))
-        reconstruction = aligned.whole.new_zeros(())
+        losses = self.alignment(whole, places, *self.encode_sentences(pairs))
+        reconstruction = losses.whole.new_zeros(())
         if mask is not None and self.image_decoder is not None:
-            output = self.image_decoder(places, aligned.text_to_image, mask)
+            output = self.image_decoder(places, losses.text_to_image, mask)
             reconstruction = reconstruction_loss(output, pairs.images)
-        return PairLosses(aligned.image, aligned.text, aligned.whole, reconstruction)
+        return PairLosses(losses.image, losses.text, losses.whole, reconstruction)
 
 
 _UNUSED = r"global_text_projection|projector|prototype"
@@ -189,5 +189,5 @@ def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         *((pattern, f"alignment.{name}") for pattern, name in ALIGNMENT_PLACES),
         *decoder_places("resnet_50" if convolutional else "vit_base", "image_decoder."),
     )
-    unused = f"{_UNUSED}|{UNUSED_BY_RESNET}" if convolutional else _UNUSED
-    return rename_parameters(authors_state_dict, "CM-CGNS", places, unused=unused)
+    skip = f"{_UNUSED}|{UNUSED_BY_RESNET}" if convolutional else _UNUSED
+    return rename_parameters(authors_state_dict, "CM-CGNS", places, skip=skip)

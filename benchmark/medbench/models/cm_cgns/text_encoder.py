@@ -116,9 +116,9 @@ def gather_sentences(
         return share @ tokens, present
     place = (sentence_index - 1).clamp_min(0)[..., None].expand_as(tokens)
     worst = -torch.inf if how == "max" else torch.inf
-    counted = tokens.masked_fill((sentence_index < 1)[..., None], worst)
+    values = tokens.masked_fill((sentence_index < 1)[..., None], worst)
     empty = tokens.new_full((len(tokens), count, tokens.shape[2]), worst)
-    best = empty.scatter_reduce(1, place, counted, "amax" if how == "max" else "amin")
+    best = empty.scatter_reduce(1, place, values, "amax" if how == "max" else "amin")
     return best.masked_fill(~present[..., None], 0.0), present
 
 

@@ -122,17 +122,17 @@ def _python(target: str, object_name: str) -> LocalModel:
 
 def _there(target: str, name: str) -> Path:
     """The file: where it was seen before under this name, as given, or among the loaded plug-ins."""
-    given = Path(target).expanduser()
+    file = Path(target).expanduser()
     plugin_files = {path.name: path for path in loaded_plugins()}
     places = [Path(_paths[name])] if name in _paths else []
-    places += [given.resolve()] if given.is_file() else []
+    places += [file.resolve()] if file.is_file() else []
     if len({*places}) > 1:
         raise MedbenchError(
             "model.file",
             f"{target}: names two files, {places[0]} and {places[1]}.",
             "Rename one of them, or use one a process.",
         )
-    path = next((place for place in (*places, plugin_files.get(given.name, given)) if place.is_file()), None)
+    path = next((place for place in (*places, plugin_files.get(file.name, file)) if place.is_file()), None)
     if path is None:
         raise MedbenchError("model.file", f"{target}: there is no such file.", "Check -m.")
     return path.resolve()
@@ -177,10 +177,10 @@ def _declared(project: Project, name: str) -> LocalModel:
         model = _python(target, str(table["class"]))
     else:
         model = _of(sources[0], target)  # type: ignore[arg-type]
-    stated = table.get("input", {})
-    check_contract(stated, f"{project.path}, [models.{name}]")
+    contract = table.get("input", {})
+    check_contract(contract, f"{project.path}, [models.{name}]")
     return LocalModel(
-        name, model.kind, model.target, model.object_name, str(table.get("title", name)), stated,
+        name, model.kind, model.target, model.object_name, str(table.get("title", name)), contract,
         dict(table.get("options", {})),
     )  # fmt: skip
 

@@ -49,16 +49,16 @@ def probed(entry: ModelEntry, needs: Needs, options: Mapping[str, Any]) -> Model
     """
     model = local_model(entry.name)
     assert model is not None, "the card was made of it"
-    offered = replace(entry, offers={needs.task: "num_classes"})
+    card = replace(entry, offers={needs.task: "num_classes"})
     if model.kind in ("docker", "command"):
         form = needs.forms[0] if not needs.modalities else "volume"
-        return replace(offered, spatial_dims=3 if form == "volume" else 2)
+        return replace(card, spatial_dims=3 if form == "volume" else 2)
     if model.kind == "file":
-        return _exported(offered, model, needs, options)
-    merged = {**entry.fixed_options, **options}
-    size = needs.image_size or model.input.get("size") or merged.get("image_size")
+        return _exported(card, model, needs, options)
+    own_options = {**entry.fixed_options, **options}
+    size = needs.image_size or model.input.get("size") or own_options.get("image_size")
     return _python(
-        with_contract(offered, model.input), model, needs, merged, None if size is None else int(size)
+        with_contract(card, model.input), model, needs, own_options, None if size is None else int(size)
     )
 
 
@@ -177,10 +177,10 @@ def check_output(name: str, output: Any, shape: Sequence[int], needs: Needs) -> 
     due = (1, len(needs.classes), *(shape[2:] if needs.task == "label_map" else ()))
     if isinstance(value, torch.Tensor) and tuple(value.shape) == due:
         return
-    shown = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    answer = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
     raise MedbenchError(
         "model.output",
-        f"{name}: answers an input {tuple(shape)} with {shown}, not with {due}.",
+        f"{name}: answers an input {tuple(shape)} with {answer}, not with {due}.",
         f"Expected: {expected(shape, needs)}: one logit for each of {', '.join(needs.classes)}.",
     )
 
@@ -194,10 +194,10 @@ def expected(shape: Sequence[int], needs: Needs) -> str:
 
 def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mapping[str, Any]) -> ModelEntry:
     facts = read_facts(model.path)
-    stated = options.get("contract") or model.input
-    if stated:
-        check_contract(stated, f"--contract of {model.name}")
-    contract = {**facts.contract, **stated}
+    overrides = options.get("contract") or model.input
+    if overrides:
+        check_contract(overrides, f"--contract of {model.name}")
+    contract = {**facts.contract, **overrides}
     if not contract:
         raise MedbenchError(
             "model.contract",

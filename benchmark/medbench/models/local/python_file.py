@@ -61,11 +61,11 @@ def options_of(model: LocalModel) -> dict[str, ModelOption]:
         MedbenchError: as :func:`load_class`.
     """
     parameters = _parameters(load_class(model))
-    taken = {_first(IN_CHANNELS, parameters), _first(NUM_CLASSES, parameters)}
+    channel_names = {_first(IN_CHANNELS, parameters), _first(NUM_CLASSES, parameters)}
     return {
         name: ModelOption(None if one.default is one.empty else one.default)
         for name, one in parameters.items()
-        if name not in taken
+        if name not in channel_names
     }
 
 

@@ -116,8 +116,8 @@ class Build:
         """Name -> version of the packages that prediction needs."""
         slides = self.job.slide_settings is not None
         entry, sources = self.job.network.entry, plugin_sources().values()
-        needed = needed_packages(_file_of(self.submission.model), entry, slides=slides)
-        return lock([*needed, *imported_packages(path for own in sources for path in own)])
+        names = needed_packages(_file_of(self.submission.model), entry, slides=slides)
+        return lock([*names, *imported_packages(path for own in sources for path in own)])
 
 
 def _file_of(model: str) -> str:
@@ -168,7 +168,7 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
     """Findings on a submission file that does not suit its platform."""
     findings = list(platform.check(submission))
     findings += lint_extensions(submission.model, submission.challenge, platform)
-    findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
+    findings += lint_registry(submission.registry, f"{submission.name}:1", obligatory=platform.needs_registry)
     if platform.delivers == "image":
         findings += _gpu_use(submission)
         findings += _what_people_need(submission)
@@ -282,7 +282,7 @@ def labels(build: Build) -> dict[str, str]:
 
 
 def _manifest(submission: Submission, job: Job, stamp: str) -> dict[str, Any]:
-    commit, changed = git_state()
+    commit, is_dirty = git_state()
     return {
         "submission": {**submission.image_facts(), "model": travelling_name(submission.model)},
         "weights_sha256": job.setup.weights.sha256,
@@ -290,7 +290,7 @@ def _manifest(submission: Submission, job: Job, stamp: str) -> dict[str, Any]:
         "data": job.data.kind,
         "stamp": stamp,
         "medbench_version": __version__,
-        "medbench_commit": f"{commit}{'-dirty' if changed else ''}" if commit else None,
+        "medbench_commit": f"{commit}{'-dirty' if is_dirty else ''}" if commit else None,
     }
 
 

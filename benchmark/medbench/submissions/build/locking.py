@@ -146,8 +146,8 @@ def _installed(versions: Iterable[str]) -> Iterator[Path]:
     """Top-level files and folders of packages."""
     for name in versions:
         distribution = metadata.distribution(name)
-        listed = csv.reader((distribution.read_text("RECORD") or "").splitlines())
-        tops = {row[0].partition("/")[0] for row in listed if row}
+        rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+        tops = {row[0].partition("/")[0] for row in rows if row}
         for top in sorted(tops - {"..", "__pycache__"}):
             path = Path(str(distribution.locate_file(top)))
             if path.exists() and top != "bin":

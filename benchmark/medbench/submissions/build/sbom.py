@@ -78,6 +78,6 @@ def _licences(name: str) -> list[License]:
     from cyclonedx.factory.license import LicenseFactory
 
     facts = metadata.metadata(name)
-    stated = [facts[name] for name in ("License-Expression", "License") if name in facts]
-    words = next((text.strip().partition("\n")[0] for text in stated if text), "")
+    licences = [facts[name] for name in ("License-Expression", "License") if name in facts]
+    words = next((text.strip().partition("\n")[0] for text in licences if text), "")
     return [LicenseFactory().make_from_string(str(words)[:_LONGEST_LICENCE])] if words else []

@@ -175,8 +175,8 @@ def _compressed_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """A gzipped tar whose bytes depend on its members alone."""
     with (
         open(path, "wb") as stream,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=stream, mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=stream, mtime=0) as gz,
+        tarfile.open(fileobj=gz, mode="w", format=tarfile.GNU_FORMAT) as archive,
     ):
         yield archive
 

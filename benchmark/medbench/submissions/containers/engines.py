@@ -6,11 +6,11 @@ import functools
 import gzip
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
+from medbench.core.unfinished import unfinished_folder
 from medbench.submissions.containers import archives
 
 KNOWN = ("podman", "docker")
@@ -73,8 +73,8 @@ class Engine:
             MedbenchError: ``engine.failed``.
         """
         podman = ("--format", "docker-archive") if self.name == "podman" else ()
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            plain = Path(folder) / "image.tar"
+        with unfinished_folder(path.parent) as folder:
+            plain = folder / "image.tar"
             self.call("save", *podman, "--output", str(plain), tag, what=f"save {tag}")
             archives.pack_image(plain, tag, path)
 
@@ -84,8 +84,8 @@ class Engine:
         Raises:
             MedbenchError: ``engine.failed``.
         """
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".loading-") as folder:
-            plain = Path(folder) / "image.tar"
+        with unfinished_folder(path.parent) as folder:
+            plain = folder / "image.tar"
             with gzip.open(path, "rb") as source, open(plain, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
             self.call("load", "--input", str(plain), what=f"load {path.name}")

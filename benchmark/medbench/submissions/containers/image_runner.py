@@ -102,7 +102,7 @@ class ImageRunner:
             self.image,
             *arguments,
         ]
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         try:
             # where memory runs out, podman's monitor leaves an empty file "oom" in its working directory
             with tempfile.TemporaryDirectory() as place:
@@ -111,7 +111,7 @@ class ImageRunner:
         except subprocess.TimeoutExpired as late:
             subprocess.run([self.engine.program, "kill", name], capture_output=True, check=False)
             code, errors = -9, late.stderr or b""
-        return Outcome(code == 0, code, time.perf_counter() - started, errors.decode(errors="replace"))
+        return Outcome(code == 0, code, time.perf_counter() - begin_s, errors.decode(errors="replace"))
 
     @contextlib.contextmanager
     def serve(self, arguments: Sequence[str], start_s: float) -> Iterator[Callable[[float], Outcome]]:
@@ -125,18 +125,18 @@ class ImageRunner:
         command = ("run", "--detach", "--name", name, *self.options(), self.image, *arguments)
         try:
             self.engine.call(*command, what="start the server")
-            started = time.monotonic()
+            begin_s = time.monotonic()
             while self._request(name, "/health", "GET", 10.0, start_s) != 200:
                 state = self.engine.call("inspect", "--format", "{{json .State}}", name, what="look at it")
-                if not json.loads(state)["Running"] or time.monotonic() - started > start_s:
+                if not json.loads(state)["Running"] or time.monotonic() - begin_s > start_s:
                     last = Outcome(False, 1, 0.0, self._errors(name)).last_line
                     raise ServerDidNotStart(last or "no message")
 
             def invoke(timeout_s: float) -> Outcome:
-                before, begun = len(self._errors(name)), time.perf_counter()
+                before, call_s = len(self._errors(name)), time.perf_counter()
                 status = self._request(name, "/invoke", "POST", timeout_s)
-                spent = time.perf_counter() - begun
-                return Outcome(status == 201, status, spent, self._errors(name)[before:])
+                seconds = time.perf_counter() - call_s
+                return Outcome(status == 201, status, seconds, self._errors(name)[before:])
 
             yield invoke
         finally:  # killed first: a server is process 1, which ends on no gentler signal within podman's 10 s

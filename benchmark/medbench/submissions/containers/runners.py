@@ -111,7 +111,7 @@ class RelocatedRunner:
 
     def run(self, arguments: Sequence[str], time_s: float) -> Outcome:
         """Run the script once, and stop it after the time limit."""
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 [*_unshare(), *self._command(arguments)],
@@ -128,7 +128,7 @@ class RelocatedRunner:
                 code = process.wait()
             errors.seek(0)
             text = errors.read().decode(errors="replace")
-        return Outcome(code == 0, code, time.perf_counter() - started, text)
+        return Outcome(code == 0, code, time.perf_counter() - begin_s, text)
 
     @contextlib.contextmanager
     def serve(self, arguments: Sequence[str], start_s: float) -> Iterator[Callable[[float], Outcome]]:
@@ -200,19 +200,19 @@ def _request(address: str, timeout_s: float, method: str = "GET") -> int:
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # nosec B310  # noqa: S310
             return int(answer.status)
-    except urllib.error.HTTPError as refused:
-        return refused.code
+    except urllib.error.HTTPError as error:
+        return error.code
     except OSError:
         return 0
 
 
 def _wait_healthy(
-    health: Callable[[], int], ended: Callable[[], int | None], start_s: float, errors: Path
+    health: Callable[[], int], exit_code: Callable[[], int | None], start_s: float, errors: Path
 ) -> None:
-    started = time.monotonic()
+    begin_s = time.monotonic()
     while health() != 200:
-        if ended() is not None or time.monotonic() - started > start_s:
-            what = "it ended" if ended() is not None else f"no answer within {start_s:g} s"
+        if exit_code() is not None or time.monotonic() - begin_s > start_s:
+            what = "it ended" if exit_code() is not None else f"no answer within {start_s:g} s"
             text = errors.read_text(errors="replace")
             raise ServerDidNotStart(f"{what}: {Outcome(False, 1, 0.0, text).last_line or 'no message'}")
         time.sleep(_POLL_S)
@@ -220,10 +220,10 @@ def _wait_healthy(
 
 def _invoke(address: str, errors: Path, timeout_s: float) -> Outcome:
     before = errors.stat().st_size
-    started = time.perf_counter()
+    begin_s = time.perf_counter()
     status = _request(address, timeout_s, "POST")
-    spent = time.perf_counter() - started
-    return Outcome(status == 201, status, spent, errors.read_bytes()[before:].decode(errors="replace"))
+    seconds = time.perf_counter() - begin_s
+    return Outcome(status == 201, status, seconds, errors.read_bytes()[before:].decode(errors="replace"))
 
 
 def clear(folder: Path) -> None:

@@ -172,14 +172,14 @@ def write_program(evaluation: EvaluationProgram) -> None:
     copy_package(evaluation.program / "medbench", "evaluation")
     copy_plugins(evaluation.program / PLUGINS)
     write_text(evaluation.program / "evaluate.py", _PROGRAM)
-    commit, changed = git_state()
+    commit, is_dirty = git_state()
     facts = {
         "challenge": evaluation.challenge.name,
         "split": evaluation.split,
         "platform": evaluation.platform,
         "data": evaluation.data.kind,
         "medbench_version": __version__,
-        "medbench_commit": f"{commit}{'-dirty' if changed else ''}" if commit else None,
+        "medbench_commit": f"{commit}{'-dirty' if is_dirty else ''}" if commit else None,
     }
     write_json(evaluation.program / FACTS, facts)
 

@@ -204,10 +204,10 @@ def _take(challenge: Challenge, case: Case, job: Path, place: str, folder: Path)
         return f"{image.reason} {image.hint}"
     target = folder / challenge.exchange.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
-    done = guard.guarded(case.id, lambda: _hand_over(challenge, case, image, job, folder))
-    if isinstance(done, Failure):
+    result = guard.guarded(case.id, lambda: _hand_over(challenge, case, image, job, folder))
+    if isinstance(result, Failure):
         target.write_bytes(b"")
-        return f"{done.reason} {done.hint}"
+        return f"{result.reason} {result.hint}"
     return ""
 
 

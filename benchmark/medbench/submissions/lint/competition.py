@@ -35,14 +35,14 @@ def lint_competition(path: Path) -> Iterator[Finding]:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged, names = archive.testzip(), set(archive.namelist())
-            if damaged:
-                yield error("bundle.damaged", f"{path}: {damaged} is damaged.", AGAIN)
+            bad_file, names = archive.testzip(), set(archive.namelist())
+            if bad_file:
+                yield error("bundle.damaged", f"{path}: {bad_file} is damaged.", AGAIN)
                 return
             if COMPETITION not in names:
-                nested = next((name for name in sorted(names) if name.endswith(f"/{COMPETITION}")), None)
-                text = f"lies in a folder ({nested})" if nested else "is missing"
-                advice = "Pack the files, not their folder." if nested else AGAIN
+                place = next((name for name in sorted(names) if name.endswith(f"/{COMPETITION}")), None)
+                text = f"lies in a folder ({place})" if place else "is missing"
+                advice = "Pack the files, not their folder." if place else AGAIN
                 yield error("bundle.missing", f"{path}: {COMPETITION} {text}.", advice)
                 return
             content = yaml.safe_load(archive.read(COMPETITION))
@@ -197,12 +197,12 @@ def _lint_dates(phase: Mapping[str, Any], before: Mapping[str, Any], where: str)
         if phase.get(key) and _date(phase[key]) is None:
             text = f"{where}: {key} {phase[key]} is no date."
             yield error("competition.date", text, "Write it as 2026-01-31 or 2026-01-31 12:00:00.")
-    start, end, ended = _date(phase.get("start")), _date(phase.get("end")), _date(before.get("end"))
+    start, end, end_before = _date(phase.get("start")), _date(phase.get("end")), _date(before.get("end"))
     if start and end and end <= start:
         yield error("competition.date", f"{where}: ends before it starts.", "Correct start or end.")
     if before and not before.get("end"):
         yield error("competition.date", f"{where}: the phase before it has no end.", "Give it an end.")
-    if start and ended and start <= ended:
+    if start and end_before and start <= end_before:
         text = f"{where}: starts before the phase before it has ended, or at that moment."
         yield error("competition.date", text, "Correct a date.")
 

@@ -75,12 +75,12 @@ def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged, names = archive.testzip(), archive.namelist()
+            bad_file, names = archive.testzip(), archive.namelist()
     except (zipfile.BadZipFile, OSError) as failure:
         return [error("bundle.unreadable", f"{path}: is no zip ({failure}).", "Save it again.")]
     findings = []
-    if damaged:
-        findings.append(error("bundle.damaged", f"{path}: {damaged} is damaged.", "Save it again."))
+    if bad_file:
+        findings.append(error("bundle.damaged", f"{path}: {bad_file} is damaged.", "Save it again."))
     in_folders = [name for name in names if "/" in name]
     if in_folders:
         findings.append(
@@ -294,9 +294,9 @@ def _entry_rules(image: ImageFacts) -> Iterator[Finding]:
 
 
 def _variable_rules(names: Iterable[str], platform: Platform) -> Iterator[Finding]:
-    reserved = (*platform.rules.reserved_variables, *ALWAYS_RESERVED_VARIABLES)
+    prefixes = (*platform.rules.reserved_variables, *ALWAYS_RESERVED_VARIABLES)
     for name in names:
-        if name.startswith(reserved):
+        if name.startswith(prefixes):
             yield error(
                 "image.reserved_variable",
                 f"The variable {name} is the platform's own and is removed or replaced.",
@@ -313,15 +313,15 @@ def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -
             f"{example}: files under {folder} vanish, as the platform mounts its own there.",
             "Put them under /opt/app.",
         )
-    baked = f"{_APP}/model/{WEIGHTS}"
+    weights_file = f"{_APP}/model/{WEIGHTS}"
     if (
         submission.weights.delivery == "baked"
         and submission.weights.file != "none"
-        and baked not in image.files
+        and weights_file not in image.files
     ):
         yield error(
             "weights.missing",
-            f"/{baked} is not in the image.",
+            f"/{weights_file} is not in the image.",
             'Build again, or set delivery = "mounted" and upload model.tar.gz.',
         )
     if f"{_APP}/{MANIFEST}" not in image.files:
@@ -377,8 +377,8 @@ def _reserved(paths: Iterable[str], platform: Platform) -> list[str]:
 
 def _instructions(text: str) -> list[tuple[str, str]]:
     """Instructions of a Dockerfile with their arguments, continued lines joined."""
-    unfolded = re.sub(r"\\\s*\n", " ", text)
-    lines = [line.strip() for line in unfolded.splitlines()]
+    whole = re.sub(r"\\\s*\n", " ", text)
+    lines = [line.strip() for line in whole.splitlines()]
     return [
         (line.split(None, 1)[0].upper(), line.split(None, 1)[1] if " " in line else "")
         for line in lines

@@ -86,9 +86,9 @@ class Codalab(Platform):
         example = torch.zeros(1, 3, side, side)
         folder.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
-            traced = torch.jit.trace(predictor.network, example, check_trace=False)
+            script = torch.jit.trace(predictor.network, example, check_trace=False)
         with atomic_path(folder / "model.pickle") as temporary:
-            torch.jit.save(traced, str(temporary), _extra_files={"contract.json": json.dumps(facts)})
+            torch.jit.save(script, str(temporary), _extra_files={"contract.json": json.dumps(facts)})
         shutil.copyfile(TEMPLATES / self.program, folder / "model.py")
         write_text(folder / "metadata", f"description: {job.network.name} by medbench\n")
 

@@ -130,8 +130,8 @@ class GrandChallenge(Platform):
 
     def takes(self, case: Case, sample: AnySample) -> bool:
         """Whether the platform accepts the case: it predicts one image or volume per job."""
-        answered = {task for value in VALUES.values() for task in value.tasks}
-        return sample.demands <= answered and (not isinstance(sample, Sample) or len(sample.images) == 1)
+        tasks = {task for value in VALUES.values() for task in value.tasks}
+        return sample.demands <= tasks and (not isinstance(sample, Sample) or len(sample.images) == 1)
 
     def default_arguments(self, submission: Submission) -> Sequence[str]:
         """The method; the platform reads it from the image's label and passes no argument."""
@@ -203,19 +203,19 @@ class GrandChallenge(Platform):
         first = image_sockets(interface.inputs)[0]
         source = image_files.only_file(root / "input" / first.path, SUFFIXES)
         grid = nifti_mha.read_volume(source) if first.name else image_files.read_image(source)[1]
-        expected = Context(challenge, _expected(challenge, case), grid)
+        own = Context(challenge, _expected(challenge, case), grid)
         for socket in interface.outputs:
             place = root / "output" / socket.path
             if socket.kind != "image":
-                known = task_of(socket, challenge) in expected.answers
-                due = json_value(socket, expected) if known else ...
+                has_answer = task_of(socket, challenge) in own.answers
+                due = json_value(socket, own) if has_answer else ...
                 yield from compare_values(due, place, socket, case.case.id)
                 continue
             output = output_file(place, SUFFIXES, case.case.id)
             if isinstance(output, Finding):
                 yield output
             else:
-                yield from compare_labels(expected.answers["label_map"], output, case.case.id, grid)
+                yield from compare_labels(own.answers["label_map"], output, case.case.id, grid)
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Steps that upload an image and, if the weights are mounted, a model."""

@@ -40,12 +40,12 @@ def output_file(folder: Path, suffixes: tuple[str, ...], name: str) -> Path | Fi
 
 
 def compare_labels(
-    expected: npt.NDArray[Any], output: Path, name: str, grid: Volume | None = None
+    reference: npt.NDArray[Any], output: Path, name: str, grid: Volume | None = None
 ) -> Iterator[Finding]:
     """Findings on a label map that differs from that of ``medbench run`` in pixels, type or geometry.
 
     Args:
-        expected: labels of ``medbench run``; axes of length one do not count.
+        reference: labels of ``medbench run``; axes of length one do not count.
         output: file that the container wrote.
         name: name of the case, for the message.
         grid: geometry that the output must have.
@@ -61,7 +61,7 @@ def compare_labels(
             f"{name}: {output.name} holds {volume.array.dtype} values, expected 8-bit labels.",
             "Cast the argmax to uint8 before writing.",
         )
-    due, labels = np.squeeze(expected), np.squeeze(volume.array)
+    due, labels = np.squeeze(reference), np.squeeze(volume.array)
     if due.shape != labels.shape:
         yield error(
             "output.size",
@@ -109,12 +109,12 @@ def compare_numbers(reference: Any, values: Any, name: str, what: str) -> Iterat
         )
 
 
-def compare_files(expected: Path, output: Path, name: str) -> Iterator[Finding]:
+def compare_files(reference: Path, output: Path, name: str) -> Iterator[Finding]:
     """Findings on a file whose bytes differ from that of ``medbench run``."""
     if not output.is_file():
         yield error("output.missing", f"{name}: {output.name} was not written.", "Write one file a case.")
-    elif expected.read_bytes() != output.read_bytes():
-        volume = images.read_volume(expected)
+    elif reference.read_bytes() != output.read_bytes():
+        volume = images.read_volume(reference)
         differences = list(compare_labels(volume.array, output, name, volume))
         yield from differences
         if not differences:

@@ -26,16 +26,16 @@ _EXAMPLE = "e.g. docker.synapse.org/syn123 or docker.io/USER in lower case"
 _ADVICE = f"Set registry in the submission file, or give --registry, {_EXAMPLE}."
 
 
-def lint_registry(registry: str, name: str, *, needed: bool) -> Iterator[Finding]:
+def lint_registry(registry: str, name: str, *, obligatory: bool) -> Iterator[Finding]:
     """Findings on the registry of an image.
 
     Args:
         registry: as the submission file or ``--registry`` gives it; empty: none.
         name: name of the image in the registry.
-        needed: the platform pulls the image from a registry.
+        obligatory: the platform pulls the image from a registry.
     """
     if not registry:
-        if needed:
+        if obligatory:
             text = "No registry is given: commands and files name an image that nobody can pull."
             yield warning("image.registry", text, _ADVICE)
         return

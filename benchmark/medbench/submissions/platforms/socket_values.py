@@ -213,7 +213,7 @@ def check_output(socket: Socket, challenge: Challenge) -> Iterator[Finding]:
     name, of = answer_of(socket)
     value = VALUES.get(name)
     if value is None:
-        fitting = [known for known, each in VALUES.items() if socket.kind in each.kinds]
+        fitting = [value_name for value_name, each in VALUES.items() if socket.kind in each.kinds]
         yield error(
             "submission.answer",
             f"Output {socket.slug}: its value '{name}' is not known."

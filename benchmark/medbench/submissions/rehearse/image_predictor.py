@@ -119,12 +119,12 @@ class ImagePredictor:
                 "Use -m command:… for other answers.",
             )
         with tempfile.TemporaryDirectory(prefix="medbench-") as place:
-            root, started = Path(place), time.perf_counter()
+            root, begin_s = Path(place), time.perf_counter()
             runner = self._staged(sample, root)
-            staged = time.perf_counter()
+            stage_s = time.perf_counter()
             arguments = self.platform.variants(self.submission)[0].arguments
             outcome = runner.run(arguments, self.platform.limits.time_s)
-            ended = time.perf_counter()
+            end_s = time.perf_counter()
             if not outcome.ok:
                 raise MedbenchError(
                     "program.failed",
@@ -132,9 +132,9 @@ class ImagePredictor:
                     "Rehearse the submission: medbench submit rehearse.",
                 )
             labels = self._read(sample, root)
-            self.time_s["preprocess"] += staged - started
-            self.time_s["forward"] += ended - staged
-            self.time_s["postprocess"] += time.perf_counter() - ended
+            self.time_s["preprocess"] += stage_s - begin_s
+            self.time_s["forward"] += end_s - stage_s
+            self.time_s["postprocess"] += time.perf_counter() - end_s
         return Prediction({"label_map": labels})
 
     def _staged(self, sample: Sample | VolumeSample, root: Path) -> ImageRunner:

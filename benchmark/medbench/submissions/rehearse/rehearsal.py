@@ -230,10 +230,10 @@ def _variant(
             progress.advance(len(call), variant.name)
         return
     _stage(build, runner, calls[0], root, 0)
-    started = time.perf_counter()
+    begin_s = time.perf_counter()
     try:
         with runner.serve(variant.arguments, result.limits.start_s) as invoke:
-            result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - started, is_start=True))
+            result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - begin_s, is_start=True))
             for number, call in enumerate(calls):
                 _stage(build, runner, call, root, number)
                 outcome = invoke(result.limits.time_s * len(call))
@@ -265,9 +265,9 @@ def _judge(
     outcome: Outcome,
     result: Rehearsal,
 ) -> Iterator[Finding]:
-    for denied in outcome.denied:
-        rule, what, advice = _DENIED[denied["what"]]
-        yield error(rule, f"{variant.name}: the container {what} ({denied['detail']}).", advice)
+    for access in outcome.denied:
+        rule, what, advice = _DENIED[access["what"]]
+        yield error(rule, f"{variant.name}: the container {what} ({access['detail']}).", advice)
     peak = max((one["peak_bytes"] for one in outcome.cases), default=None)
     start_s = None
     if outcome.cases and not variant.serve:

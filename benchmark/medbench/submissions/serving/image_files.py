@@ -111,8 +111,8 @@ def _plane(volume: Volume) -> Volume:
 def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
-    rounded = np.rint(pixels)
-    if not (np.isfinite(pixels).all() and np.array_equal(rounded, pixels)):
+    integers = np.rint(pixels)
+    if not (np.isfinite(pixels).all() and np.array_equal(integers, pixels)):
         raise MedbenchError(
             "input.values",
             f"{path.name}: holds fractional {pixels.dtype} values.",
@@ -125,7 +125,7 @@ def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
             f"{path.name}: holds values from {low:g} to {high:g}, expected 0 to 255.",
             "Write 8-bit grey values.",
         )
-    return np.ascontiguousarray(rounded.astype(np.uint8))
+    return np.ascontiguousarray(integers.astype(np.uint8))
 
 
 def write_labels(path: Path, labels: npt.NDArray[Any], grid: Volume) -> None:

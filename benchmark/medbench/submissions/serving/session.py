@@ -128,12 +128,12 @@ class Session:
         return path
 
     def _verify(self, sha256: str) -> None:
-        expected = self.manifest["weights_sha256"]
-        if sha256 != expected:
+        due = self.manifest["weights_sha256"]
+        if sha256 != due:
             raise MedbenchError(
                 "weights.other",
                 f"{self.weights()}: are not the weights that this submission was built for.",
-                f"Attach the model.tar.gz of the same build (sha256 {expected[:12]}…).",
+                f"Attach the model.tar.gz of the same build (sha256 {due[:12]}…).",
             )
 
     def read(self, case: Case) -> AnySample:
@@ -151,9 +151,9 @@ class Session:
     @contextlib.contextmanager
     def timed(self, case: str) -> Iterator[None]:
         """Log time and peak memory of a case as one line of standard error."""
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         yield
-        line = {"case": case, "time_s": round(time.perf_counter() - started, 4), "peak_bytes": peak_bytes()}
+        line = {"case": case, "time_s": round(time.perf_counter() - begin_s, 4), "peak_bytes": peak_bytes()}
         sys.stderr.write(CASE_LINE + json.dumps(line) + "\n")
         sys.stderr.flush()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
-from medbench.training.recipes.checking import check_settings, settings_of
+from medbench.training.recipes.checking import check_budget, check_settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -77,6 +77,8 @@ class Recipe:
             order; empty where no patient lacks any.
         max_steps: most steps in all, whatever the epochs say; 0: no limit of its own.
         max_minutes: time after which the training ends, whatever the epochs say; 0: no limit of its own.
+        cpu_minutes: CPU minutes that ``max_steps`` were planned to take, which boards compare with what the
+            training took; 0: no such budget. It decides nothing by itself.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -128,10 +130,12 @@ class Recipe:
     missing_rates: str = ""
     max_steps: int = 0
     max_minutes: float = 0.0
+    cpu_minutes: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_budget(self.cpu_minutes, self.max_steps)
 
     def epochs_of(self, steps_per_epoch: int) -> int:
         """Number of epochs, begun ones included, with :attr:`least_steps` at least or :attr:`max_steps`."""

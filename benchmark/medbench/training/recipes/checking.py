@@ -26,12 +26,12 @@ _RAND_AUGMENT = re.compile(r"(m|n|mmax|inc)\d+|(mstd|p)\d+(\.\d+)?|t(weights|3a|
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def check_settings(recipe: DataclassInstance, planned: Collection[str] = ()) -> None:
+def check_settings(recipe: DataclassInstance, plan: Collection[str] = ()) -> None:
     """Refuse values that a recipe's settings cannot take, with the nearest names.
 
     Args:
         recipe: the recipe.
-        planned: counts that may be 0, for a number that is planned from the data.
+        plan: counts that may be 0, for a number that is planned from the data.
 
     Raises:
         MedbenchError: ``recipe.setting`` naming the setting, its value and what is known.
@@ -44,9 +44,24 @@ def check_settings(recipe: DataclassInstance, planned: Collection[str] = ()) -> 
         if typing.get_origin(kind) is Literal:
             _check_name(name, value, typing.get_args(kind))
         elif kind in _WORDS:
-            _check_number(name, value, kind, 1 if name in COUNTS and name not in planned else 0)
+            _check_number(name, value, kind, 1 if name in COUNTS and name not in plan else 0)
         if name == "rand_augment" and value:
             _check_rand_augment(value)
+
+
+def check_budget(cpu_minutes: float, max_steps: int) -> None:
+    """Refuse a stated budget without the steps that were planned for it.
+
+    Raises:
+        MedbenchError: ``recipe.setting``.
+    """
+    if cpu_minutes and not max_steps:
+        raise _refused(
+            "cpu_minutes",
+            cpu_minutes,
+            "ends no training: it states what max_steps were planned to take",
+            "Give max_steps too, or end the training by max_minutes.",
+        )
 
 
 def _check_rand_augment(text: str) -> None:
@@ -68,12 +83,12 @@ def _is_tuple(kind: Any) -> bool:
 
 
 def _check_name(setting: str, value: Any, names: Iterable[str]) -> None:
-    known = tuple(names)
-    if value in known:
+    choices = tuple(names)
+    if value in choices:
         return
-    error = unknown_name(setting.replace("_", " "), str(value), known)
-    listed = f"Known: {', '.join(known)}."
-    hint = listed if error.hint.startswith("Known") else f"{error.hint} {listed}"
+    error = unknown_name(setting.replace("_", " "), str(value), choices)
+    all_choices = f"Known: {', '.join(choices)}."
+    hint = all_choices if error.hint.startswith("Known") else f"{error.hint} {all_choices}"
     raise MedbenchError("recipe.setting", f"{setting}={value}: {error.message}", hint)
 
 
@@ -205,11 +220,11 @@ def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
                 f"{setting}={value} is not for training on {learns}.",
                 f"Known there: {', '.join(names)}.",
             )
-    unused = next((name for name in UNUSED[learns] if name in changes), None)
-    if unused is not None:
+    surplus = next((name for name in UNUSED[learns] if name in changes), None)
+    if surplus is not None:
         raise MedbenchError(
             "recipe.setting",
-            f"{unused}={changes[unused]}: training on {learns} has no use for it.",
+            f"{surplus}={changes[surplus]}: training on {learns} has no use for it.",
             "Leave the setting out.",
         )
     if recipe.schedule == "warmup_cosine" and recipe.optimizer != "adamw":

@@ -108,8 +108,8 @@ class ImageBoxExchange(Exchange):
         return target
 
     def _text(self, detections: Sequence[tuple[Case, Boxes]]) -> str:
-        keyed = [(self.image_keys(case)[0], boxes) for case, boxes in detections]
-        return result_text(keyed, list(self.categories))
+        entries = [(self.image_keys(case)[0], boxes) for case, boxes in detections]
+        return result_text(entries, list(self.categories))
 
     def read_prediction(self, case: Case, path: Path) -> Boxes:
         """Detections in an image.

@@ -83,9 +83,13 @@ class ImageBoxRelease(ListedImageRelease[BoxedImage]):
         """Numbers of boxes by class, and of images without; empty where the boxes are read later."""
         names = self.card.demands_besides["boxes"]
         boxes = Counter(box[4] for image in images for box in image.boxes or ())
-        known = [image for image in images if image.boxes is not None]
+        with_boxes = [image for image in images if image.boxes is not None]
         parts = ", ".join(f"{name} {boxes[index]}" for index, name in enumerate(names))
-        return f"boxes: {parts}; {sum(not image.boxes for image in known)} images without" if known else ""
+        return (
+            f"boxes: {parts}; {sum(not image.boxes for image in with_boxes)} images without"
+            if with_boxes
+            else ""
+        )
 
     def check_image(self, image: BoxedImage) -> list[Finding]:
         """Findings on an image and its boxes.

@@ -200,6 +200,6 @@ def _score(entry: Mapping[str, Any], where: str) -> float:
 def _category(entry: Mapping[str, Any], where: str, categories: Mapping[int, str]) -> int:
     value = entry.get("category_id")
     if isinstance(value, bool) or not isinstance(value, int) or value not in categories:
-        known = ", ".join(f"{number} {name}" for number, name in categories.items())
-        raise _refusal(f"{where}: category_id is {str(value)[:20]}; known are {known}")
+        names = ", ".join(f"{number} {name}" for number, name in categories.items())
+        raise _refusal(f"{where}: category_id is {str(value)[:20]}; known are {names}")
     return value

@@ -57,11 +57,11 @@ class BoxColumn:
     recall: bool = False
     of: int | None = None
 
-    def value(self, ranked: RankedBoxes, weights: Weights) -> npt.NDArray[np.float64]:
+    def value(self, boxes: RankedBoxes, weights: Weights) -> npt.NDArray[np.float64]:
         """The column as a function of weights ``(..., images)``."""
         if self.recall:
-            return ranked.mean_recall(self.thresholds, weights, self.most, self.of)
-        return ranked.mean_precision(self.thresholds, weights, self.of)
+            return boxes.mean_recall(self.thresholds, weights, self.most, self.of)
+        return boxes.mean_precision(self.thresholds, weights, self.of)
 
 
 def _spec(name: str, title: str, convention: str, *, headline: bool = False) -> MetricSpec:
@@ -152,12 +152,12 @@ class ImageBoxScorer(Scorer):
         from medbench.metrics.tasks.detection import mean_image_precision
 
         mean = mean_image_precision(reference, prediction)
-        ranked = RankedBoxes.of([match_boxes(*pair) for pair in zip(reference, prediction, strict=True)])
+        boxes = RankedBoxes.of([match_boxes(*pair) for pair in zip(reference, prediction, strict=True)])
         scores = {}
         for name, column in self.columns.items():
-            value = float(column.value(ranked, np.ones(ranked.images)))
-            known = not np.isnan(value)
-            scores[name] = Score(value) if known else Score.undefined("the reference holds no box")
+            value = float(column.value(boxes, np.ones(boxes.images)))
+            has_value = not np.isnan(value)
+            scores[name] = Score(value) if has_value else Score.undefined("the reference holds no box")
         return {**scores, IMAGE_PRECISION.name: mean}
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
@@ -165,10 +165,10 @@ class ImageBoxScorer(Scorer):
         if metric.name not in self.columns:
             return mean_statistic(metric, rows)
         has_matches = np.array(["matches" in row.evidence for row in rows])
-        ranked, column = _ranked(rows), self.columns[metric.name]
+        boxes, column = _ranked(rows), self.columns[metric.name]
 
         def value(weights: Weights) -> npt.NDArray[np.float64]:
-            return column.value(ranked, weights[..., has_matches])
+            return column.value(boxes, weights[..., has_matches])
 
         return value
 

@@ -31,7 +31,7 @@ def class_charts(rows: Sequence[CaseRow], answers: Answers, names: Sequence[str]
 
 
 def _confusion(answers: Answers, names: Sequence[str]) -> MatrixChart:
-    counts = answers.reference.T.astype(int) @ answers.called.astype(int)
+    counts = answers.reference.T.astype(int) @ answers.decisions.astype(int)
     return MatrixChart(
         "Confusion matrix",
         names,
@@ -85,11 +85,11 @@ def _roc_lines(truth: npt.NDArray[np.bool_], scores: Floats, weights: Floats, pl
 def _reliability(answers: Answers, weights: Floats | None) -> CurveChart:
     """Share of right images over the confidence in the predicted class, in bins of equal width."""
     confidence = answers.confidences.max(axis=1)
-    right = np.asarray((answers.reference & answers.called).any(axis=1))
+    right = np.asarray((answers.reference & answers.decisions).any(axis=1))
     owner = np.minimum((confidence * BINS).astype(int), BINS - 1)
     member = (owner[:, None] == np.arange(BINS)).astype(np.float64)
-    used = np.flatnonzero(member.any(axis=0))
-    member = member[:, used]
+    bins = np.flatnonzero(member.any(axis=0))
+    member = member[:, bins]
     share = _shares(right, member, np.ones((1, len(right))))[0]
     ends = band(None if weights is None else _shares(right, member, weights))
     centres = (confidence @ member) / member.sum(axis=0)

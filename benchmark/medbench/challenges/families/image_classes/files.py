@@ -98,9 +98,9 @@ class ImageClassRelease(ListedImageRelease[ClassedImage]):
 
 def _contradictions(digests: Iterable[tuple[ClassedImage, str]]) -> Iterator[Finding]:
     """Equal images with different classes."""
-    seen: dict[str, ClassedImage] = {}
+    firsts: dict[str, ClassedImage] = {}
     for image, digest in digests:
-        first = seen.setdefault(digest, image)
+        first = firsts.setdefault(digest, image)
         if first.image_class != image.image_class:
             message = f"{image.image}: the same image as {first.image}, with another class."
             yield Finding("error", message, "One of the two classes is wrong.")

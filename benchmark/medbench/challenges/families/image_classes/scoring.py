@@ -132,22 +132,22 @@ class ImageClassScorer(Scorer):
         """The column over all images as a function of their weights."""
         if metric.name not in self.figures:
             return mean_statistic(metric, rows)
-        classed = np.array(["class" in row.evidence for row in rows])
-        counted = [row for row in rows if "class" in row.evidence]
-        answers, column = answers_of(counted, len(self.card.image_classes)), self.figures[metric.name]
+        has_class = np.array(["class" in row.evidence for row in rows])
+        answer_rows = [row for row in rows if "class" in row.evidence]
+        answers, column = answers_of(answer_rows, len(self.card.image_classes)), self.figures[metric.name]
 
         def value(weights: Weights) -> npt.NDArray[np.float64]:
-            return figure(answers, column.value, column.of, weights[..., classed])
+            return figure(answers, column.value, column.of, weights[..., has_class])
 
         return value
 
     def charts(self, rows: Sequence[CaseRow]) -> Sequence[Chart]:
         """Confusion matrix, ROC curves and reliability curve."""
-        counted = [row for row in rows if "probabilities" in row.evidence]
-        if not counted:
+        answer_rows = [row for row in rows if "probabilities" in row.evidence]
+        if not answer_rows:
             return ()
         return class_charts(
-            counted, answers_of(counted, len(self.card.image_classes)), self.card.image_classes
+            answer_rows, answers_of(answer_rows, len(self.card.image_classes)), self.card.image_classes
         )
 
 
@@ -160,5 +160,5 @@ def answers_of(rows: Sequence[CaseRow], classes: int) -> Answers:
     for index, row in enumerate(rows):
         if usable[index]:
             confidences[index] = row.evidence["probabilities"]
-    called = np.where(usable[:, None], one_hot[confidences.argmax(axis=1)], ~reference)
-    return Answers(reference, confidences, called)
+    decisions = np.where(usable[:, None], one_hot[confidences.argmax(axis=1)], ~reference)
+    return Answers(reference, confidences, decisions)

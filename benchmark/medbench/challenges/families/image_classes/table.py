@@ -51,8 +51,8 @@ class TableForm:
         writer.writerow([self.key, *self.columns])
         for name, probabilities in rows.items():
             alone = len(self.columns) == 1 and not self.independent
-            shown = probabilities[1:] if alone else probabilities
-            writer.writerow([name + self.suffix, *(f"{float(value):.9g}" for value in shown)])
+            values = probabilities[1:] if alone else probabilities
+            writer.writerow([name + self.suffix, *(f"{float(value):.9g}" for value in values)])
         return stream.getvalue()
 
 

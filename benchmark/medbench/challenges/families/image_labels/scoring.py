@@ -82,25 +82,25 @@ class ImageLabelScorer(Scorer):
         scores = {}
         for spec in self.card.metrics:
             value = float(self._figure(spec, due, values, ones))
-            undefined = Score.undefined("the reference has images of one kind only")
-            scores[spec.name] = undefined if np.isnan(value) else Score(value)
+            no_score = Score.undefined("the reference has images of one kind only")
+            scores[spec.name] = no_score if np.isnan(value) else Score(value)
         return scores
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
         """The column over all images as a function of their weights."""
-        labelled = np.array(["labels" in row.evidence for row in rows], bool)
-        counted = [row for row in rows if "labels" in row.evidence]
-        due = np.array([row.evidence["labels"] for row in counted]).reshape(len(counted), -1)
+        has_labels = np.array(["labels" in row.evidence for row in rows], bool)
+        label_rows = [row for row in rows if "labels" in row.evidence]
+        due = np.array([row.evidence["labels"] for row in label_rows]).reshape(len(label_rows), -1)
         values = np.array(
             [
                 row.evidence.get("probabilities", [1 - own for own in row.evidence["labels"]])
-                for row in counted
+                for row in label_rows
             ],
             np.float64,
         ).reshape(due.shape)
 
         def value(weights: Weights) -> Floats:
-            return self._figure(metric, due, values, weights[..., labelled])
+            return self._figure(metric, due, values, weights[..., has_labels])
 
         return value
 
@@ -111,9 +111,9 @@ class ImageLabelScorer(Scorer):
             place = names.index(metric.name.removeprefix("auc_"))
             return np.asarray(auc(due[:, place], values[:, place], weights=weights))
         areas = [np.asarray(auc(due[:, k], values[:, k], weights=weights)) for k in range(len(names))]
-        defined = ~np.isnan(areas)
+        has_area = ~np.isnan(areas)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(defined, areas, 0.0).sum(axis=0) / defined.sum(axis=0)
+            mean = np.where(has_area, areas, 0.0).sum(axis=0) / has_area.sum(axis=0)
         return np.asarray(mean, np.float64)
 
 

@@ -167,16 +167,16 @@ class MRVolumeExchange(Exchange):
         first, *others = _files(case)
         settings = "slices", self.card.name, [caches.content_sha256(path) for path in others]
         images, labels = (caches.place(cache, first, *settings, kind) for kind in ("images", "labels"))
-        caches.cached_array(images, lambda: self._slices(case), mapped=True)
-        caches.cached_array(labels, lambda: self._indices(case), mapped=True)
+        caches.cached_array(images, lambda: self._slices(case), memory_map=True)
+        caches.cached_array(labels, lambda: self._indices(case), memory_map=True)
         return images, labels
 
 
 def eight_bit(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """A modality in 8 bits: 1 to 255 from the 0.5 to the 99.5 % quantile of voxels that are not 0, else 0."""
     low, high = np.percentile(array[array != 0], (0.5, 99.5))
-    scaled = np.clip((array.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1)
-    grey: npt.NDArray[np.uint8] = np.where(array != 0, np.rint(1 + 254 * scaled), 0).astype(np.uint8)
+    intensities = np.clip((array.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1)
+    grey: npt.NDArray[np.uint8] = np.where(array != 0, np.rint(1 + 254 * intensities), 0).astype(np.uint8)
     return grey
 
 

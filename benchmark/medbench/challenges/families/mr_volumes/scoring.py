@@ -38,8 +38,8 @@ class MRVolumeScorer(Scorer):
         spacing = reference.spacing or prediction.spacing
         scores = self.score_arrays(reference.array, prediction.array, spacing)
         if spacing is None:
-            undefined = Score.undefined(f"{case.reference['labels'].name} states no voxel size")
-            scores |= {spec.name: undefined for spec in self.card.metrics if spec.unit == "mm"}
+            no_score = Score.undefined(f"{case.reference['labels'].name} states no voxel size")
+            scores |= {spec.name: no_score for spec in self.card.metrics if spec.unit == "mm"}
         return CaseScores(scores, {**self.evidence(reference), **flags(reference.array, prediction.array)})
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:

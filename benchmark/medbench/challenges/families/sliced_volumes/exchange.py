@@ -108,11 +108,11 @@ class SlicedVolumeExchange(Exchange):
     def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
         """Predicted labels, the release's and nothing else."""
         structures = self.release.structures.values()
-        shown = counted(labels, [0, *structures])
-        if shown:
+        strangers = counted(labels, [0, *structures])
+        if strangers:
             raise MedbenchError(
                 "data.label_unknown",
-                f"{path}: holds the values {shown}, which are no labels 0 to {max(structures)}.",
+                f"{path}: holds the values {strangers}, which are no labels 0 to {max(structures)}.",
                 self.release.label_hint,
             )
         return labels.astype(np.uint8)
@@ -126,10 +126,16 @@ class SlicedVolumeExchange(Exchange):
         return worst_slices(np.repeat(grey[..., np.newaxis], 3, axis=-1), reference, prediction)
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Slices, resized by splines as in the protocol, grey in three channels."""
+        """Slices, resized by splines as in the protocol, grey in three channels.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` for label maps of another shape than their image.
+        """
+        cases = self.release.cases(root, split)
+        self.release.refuse_other_shapes(cases)
         return [
             _training_image(slices, index)
-            for case in self.release.cases(root, split)
+            for case in cases
             for slices in [Slices(case, self.release.count_slices(case), self.release, cache)]
             for index in range(len(slices))
         ]
@@ -138,8 +144,12 @@ class SlicedVolumeExchange(Exchange):
         """Whole volumes with their labels; slices that a release has in files of their own are put together.
 
         The cache is not used.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` for label maps of another shape than their image.
         """
         cases = self.release.cases(root, split)
+        self.release.refuse_other_shapes(cases)
         by_volume: dict[str, list[Case]] = {}
         for case in cases:
             by_volume.setdefault(case.group, []).append(case)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
-from medbench.challenges.mask_sizes import check_size
+from medbench.challenges.mask_sizes import READERS, check_size, refuse_unequal
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
-from medbench.io import caches, hdf5, images
+from medbench.io import caches, hdf5, images, nifti_mha
 from medbench.io.fingerprint import values_sha256
 from medbench.io.geometry import check_geometry
 from medbench.io.raster import spline_zoom
@@ -33,12 +34,14 @@ class SlicedVolumeRelease(Release):
         structure_word: what a structure is, in messages.
         slice_size: height and width of the release's slices, if they are equal.
         label_hint: what to do about labels that are not the release's.
+        image_arrays: names that the image may have in prepared files.
     """
 
     structures: ClassVar[Mapping[str, int]]
     structure_word: ClassVar[str] = "structure"
     slice_size: ClassVar[tuple[int, int] | None] = None
     label_hint: ClassVar[str] = ""
+    image_arrays: ClassVar[Sequence[str]] = ("image",)
 
     @abc.abstractmethod
     def read_volume(self, case: Case) -> Volume:
@@ -72,6 +75,32 @@ class SlicedVolumeRelease(Release):
             MedbenchError: when the file cannot be read.
         """
         return len(self.read_volume(case).array)
+
+    def refuse_other_shapes(self, cases: Sequence[Case]) -> None:
+        """Refuse label maps whose shape is not that of their image, by the headers of the files.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` with the number of such files and the first five of them;
+                what the gate refuses of a header.
+        """
+        with ThreadPoolExecutor(READERS) as pool:
+            refuse_unequal(shapes for shapes in pool.map(self._shapes, cases) if shapes is not None)
+
+    def _shapes(self, case: Case) -> tuple[Path, tuple[int, ...], tuple[int, ...]] | None:
+        """The label map's file, its shape and that of the image; ``None`` where a file lacks the array."""
+        path = case.reference["labels"]
+        own, due = _shape(path, ("label",)), _shape(case.inputs["image"], self.image_arrays)
+        return None if own is None or due is None else (path, own, due)
+
+
+def _shape(path: Path, names: Sequence[str]) -> tuple[int, ...] | None:
+    """``(slices, height, width)`` by the header of a file; ``None`` where it has no array of these names."""
+    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+        shape: tuple[int, ...] | None = nifti_mha.read_geometry(path).shape
+    else:
+        shapes = hdf5.read_shapes(path)
+        shape = next((shapes[name] for name in names if name in shapes), None)
+    return (1, *shape) if shape is not None and len(shape) == 2 else shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +136,7 @@ class Slices:
         files = self.case.inputs["image"], self.case.reference["labels"]
         states = [(state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files)]
         entry = _place(self.cache, *files, size, *states)
-        plane, mask = caches.cached_array(entry, lambda: self._resized(size), mapped=True)[index]
+        plane, mask = caches.cached_array(entry, lambda: self._resized(size), memory_map=True)[index]
         grey = np.clip(plane, 0, 1)[..., np.newaxis]
         return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
 

@@ -110,13 +110,13 @@ class SlicedVolumeScorer(Scorer):
         first, second = np.asarray(reference), np.asarray(prediction)
         if first.ndim == 3 and len(first) == 1:
             first, second = first[0], second[0]
-        biased = evaluate_arrays(first, second, ["dice.transunet", "hd95.transunet"], structures, "pixel")
+        transunet = evaluate_arrays(first, second, ["dice.transunet", "hd95.transunet"], structures, "pixel")
         ids = ["dice"] if spacing is None else ["dice", _SPACED]
         steps = None if spacing is None else spacing[-first.ndim :]
         plain = evaluate_arrays(first, second, ids, structures, steps, empty={_SPACED: "diagonal_if_one"})
         scores: dict[str, Score] = {}
         for spec in self.card.metrics:
-            scores_of = biased if spec.protocol == TRANSUNET else plain
+            scores_of = transunet if spec.protocol == TRANSUNET else plain
             missing = Score.undefined(_NO_SPACING)
             by_name = {name: scores_of[name].get(spec.convention, missing) for name in structures}
             name = spec.name.rpartition("_")[2]

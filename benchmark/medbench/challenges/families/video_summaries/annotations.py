@@ -31,12 +31,12 @@ class RawVideo:
     Attributes:
         name: of the video.
         values: ``(users, frames)``: importance scores, or summaries.
-        rated: whether they are importance scores.
+        has_ratings: whether they are importance scores.
     """
 
     name: str
     values: npt.NDArray[Any]
-    rated: bool
+    has_ratings: bool
 
     @property
     def n_frames(self) -> int:
@@ -100,11 +100,11 @@ def rebuilt(raw: RawVideo, timeline: Timeline) -> Annotations:
         MedbenchError: ``annotation.length`` when the video has another length.
     """
     every = _aligned(raw, timeline)
-    sampled = every[:, timeline.picks]
-    if not raw.rated:
-        return Annotations(every > 0, None, (sampled > 0).mean(axis=0))
+    values = every[:, timeline.picks]
+    if not raw.has_ratings:
+        return Annotations(every > 0, None, (values > 0).mean(axis=0))
     summaries = np.stack([_summary(user, timeline) for user in every])
-    return Annotations(summaries, sampled.astype(np.float64), sampled.mean(axis=0))
+    return Annotations(summaries, values.astype(np.float64), values.mean(axis=0))
 
 
 def sampled_ratings(raw: RawVideo, timeline: Timeline) -> npt.NDArray[np.float64] | None:
@@ -113,7 +113,7 @@ def sampled_ratings(raw: RawVideo, timeline: Timeline) -> npt.NDArray[np.float64
     Raises:
         MedbenchError: as :func:`rebuilt`.
     """
-    return _aligned(raw, timeline)[:, timeline.picks].astype(np.float64) if raw.rated else None
+    return _aligned(raw, timeline)[:, timeline.picks].astype(np.float64) if raw.has_ratings else None
 
 
 def _aligned(raw: RawVideo, timeline: Timeline) -> npt.NDArray[Any]:
@@ -152,8 +152,8 @@ def raw_name(files: RawFiles, place: Path, number: int, n_frames: int) -> str | 
     same = [name for name, frames in lengths if abs(frames - n_frames) <= 1]
     if len(same) == 1:
         return same[0]
-    ordered = lengths[number - 1][0] if number <= len(lengths) else None
-    return ordered if ordered in same else None
+    candidate = lengths[number - 1][0] if number <= len(lengths) else None
+    return candidate if candidate in same else None
 
 
 def _stamp(place: Path) -> int:

@@ -61,23 +61,23 @@ def read_answers(path: Path, timeline: Timeline) -> list[Answer]:
             f"{path}: holds neither 'scores' nor 'summary'.",
             "Give scores of the sampled frames, or 0 and 1 for every frame.",
         )
-    scored = (
+    score_rows = (
         None if scores is None else [_checked_scores(path, row, timeline) for row in np.atleast_2d(scores)]
     )
     if summaries is None:
-        assert scored is not None
-        rows = [timeline.summary(row.astype(np.float32)) for row in scored]
+        assert score_rows is not None
+        rows = [timeline.summary(row.astype(np.float32)) for row in score_rows]
     else:
         rows = [_checked_summary(path, row, timeline) for row in np.atleast_2d(summaries)]
     owners = _owners(path, annotators, len(rows))
-    if scored is not None and len(scored) != len(rows):
+    if score_rows is not None and len(score_rows) != len(rows):
         raise MedbenchError(
             "scores.length",
-            f"{path}: holds {len(scored)} rows of scores and {len(rows)} summaries.",
+            f"{path}: holds {len(score_rows)} rows of scores and {len(rows)} summaries.",
             "Give as many of both.",
         )
     return [
-        Answer(row, None if scored is None else scored[place], owners[place])
+        Answer(row, None if score_rows is None else score_rows[place], owners[place])
         for place, row in enumerate(rows)
     ]
 

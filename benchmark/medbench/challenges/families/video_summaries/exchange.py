@@ -130,12 +130,14 @@ class VideoSummaryExchange(Exchange):
     def annotators_answer(self, case: Case, folder: Path) -> Path:
         """Every annotator's summary and importance, to be scored against the others."""
         timeline = self.release.timeline(case)
-        said = self.release.annotations(case, timeline)
-        rated = said.summaries[:, timeline.picks] if said.ratings is None else said.ratings
+        annotations = self.release.annotations(case, timeline)
+        importance = (
+            annotations.summaries[:, timeline.picks] if annotations.ratings is None else annotations.ratings
+        )
         arrays: dict[str, npt.NDArray[Any]] = {
-            "scores": rated.astype(np.float32),
-            "summary": said.summaries.astype(np.uint8),
-            "annotator": np.arange(len(said.summaries)),
+            "scores": importance.astype(np.float32),
+            "summary": annotations.summaries.astype(np.uint8),
+            "annotator": np.arange(len(annotations.summaries)),
         }
         return write_answer(folder / self.prediction_name(case), arrays)
 
@@ -149,5 +151,8 @@ class VideoSummaryExchange(Exchange):
 
         timeline = self.release.timeline(case)
         answer = read_answers(path, timeline)[0]
-        said, names = self.release.annotations(case, timeline), self.release.video_names(case, timeline)
-        return illustrate(case, timeline, said, answer, names)
+        annotations, names = (
+            self.release.annotations(case, timeline),
+            self.release.video_names(case, timeline),
+        )
+        return illustrate(case, timeline, annotations, answer, names)

@@ -78,11 +78,11 @@ class VideoSummaryRelease(Release):
         """Whether a video of ``split`` is among those learnt from."""
         if split in (ALL, ANNOTATIONS) or training_split in (ALL, ANNOTATIONS):
             return training_split != "transfer_train"
-        learnt, tested = (
+        training_videos, test_videos = (
             {(video.data_set, video.key) for video in self.video_splits.videos_of(name)}
             for name in (training_split, split)
         )
-        return training_split != split and bool(learnt & tested)
+        return training_split != split and bool(training_videos & test_videos)
 
     def cases(self, root: Path, split: str) -> list[Case]:
         """Videos of the split, in the order of their numbers, fold by fold.
@@ -184,12 +184,12 @@ class VideoSummaryRelease(Release):
         if "raw" in case.facts:
             return rebuilt(self._raw_of(case, case.facts["raw"]), timeline)
         path, key = case.reference["annotations"], case.facts["video"]
-        stored = read_annotations(path, key, timeline)
+        from_file = read_annotations(path, key, timeline)
         name = self._raw_name(case, timeline)
         if name is None:
-            return stored
+            return from_file
         ratings = sampled_ratings(self._raw_of(case, name), timeline)
-        return Annotations(stored.summaries, ratings, stored.scores)
+        return Annotations(from_file.summaries, ratings, from_file.scores)
 
     def _raw_name(self, case: Case, timeline: Timeline) -> str | None:
         place = self.raw.locate(Path(case.facts["root"]))
@@ -227,11 +227,11 @@ class VideoSummaryRelease(Release):
         timeline = checked_timeline(
             raw.name, int(arrays["n_frames"]), arrays["picks"], arrays["change_points"]
         )
-        said = rebuilt(raw, timeline)
+        annotations = rebuilt(raw, timeline)
         return {
-            "user_summary": said.summaries.astype(np.float32),
-            "gtscore": said.scores.astype(np.float32),
-            "gtsummary": key_shots(timeline, said.scores).astype(np.float32),
+            "user_summary": annotations.summaries.astype(np.float32),
+            "gtscore": annotations.scores.astype(np.float32),
+            "gtsummary": key_shots(timeline, annotations.scores).astype(np.float32),
         }
 
     def check_files(self, root: Path) -> list[Finding]:
@@ -267,7 +267,7 @@ class VideoSummaryRelease(Release):
     def _check_case(self, case: Case) -> Iterator[Finding]:
         try:
             timeline = self.timeline(case)
-            stored = self.annotations(case, timeline)
+            from_file = self.annotations(case, timeline)
             if case.inputs:
                 self.features(case, timeline)
         except MedbenchError as error:
@@ -277,31 +277,31 @@ class VideoSummaryRelease(Release):
             return
         name = self._raw_name(case, timeline)
         if name is not None:
-            again = rebuilt(self._raw_of(case, name), timeline)
-            yield from _compare(case, name, stored, again)
+            from_raw = rebuilt(self._raw_of(case, name), timeline)
+            yield from _compare(case, name, from_file, from_raw)
 
 
-def _compare(case: Case, name: str, stored: Annotations, again: Annotations) -> Iterator[Finding]:
+def _compare(case: Case, name: str, from_file: Annotations, from_raw: Annotations) -> Iterator[Finding]:
     """What of the stored annotations the raw ones do not give."""
-    if stored.summaries.shape != again.summaries.shape:
+    if from_file.summaries.shape != from_raw.summaries.shape:
         yield Finding(
             "warning",
-            f"{case.id}: {len(stored.summaries)} annotators' summaries are stored, {name} has "
-            f"{len(again.summaries)}.",
+            f"{case.id}: {len(from_file.summaries)} annotators' summaries are stored, {name} has "
+            f"{len(from_raw.summaries)}.",
             "The files may be of different releases.",
         )
         return
-    differing = (stored.summaries != again.summaries).any(axis=1).sum()
+    differing = (from_file.summaries != from_raw.summaries).any(axis=1).sum()
     if differing:
-        share = (stored.summaries != again.summaries).mean()
+        share = (from_file.summaries != from_raw.summaries).mean()
         yield Finding(
             "warning",
-            f"{case.id}: user_summary of {differing} of {len(stored.summaries)} annotators is not what "
+            f"{case.id}: user_summary of {differing} of {len(from_file.summaries)} annotators is not what "
             f"{name} gives "
             f"({share:.1%} of the frames differ).",
             "The release may have made them with other shots.",
         )
-    one, other = (_scaled(part.scores) for part in (stored, again))
+    one, other = (_scaled(part.scores) for part in (from_file, from_raw))
     if np.abs(one - other).max() > _CLOSE:
         yield Finding(
             "warning",

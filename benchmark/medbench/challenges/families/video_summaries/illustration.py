@@ -26,19 +26,19 @@ Canvas = npt.NDArray[np.uint8]
 
 
 def illustrate(
-    case: Case, timeline: Timeline, said: Annotations, answer: Answer, names: Sequence[str] = ()
+    case: Case, timeline: Timeline, annotations: Annotations, answer: Answer, names: Sequence[str] = ()
 ) -> Sequence[Illustration]:
     """The scores' curve over the annotators' mean, shot boundaries, chosen shots as a strip, F by annotator.
 
     Args:
         case: the video; thumbnails of the chosen shots are shown where its file lies beside the data.
         timeline: its frames and shots.
-        said: the annotators' summaries and scores.
+        annotations: the annotators' summaries and scores.
         answer: what was predicted.
         names: what the video's file may be called.
     """
     thumbnails = _thumbnails(case, timeline, answer, names)
-    rows = len(said.summaries)
+    rows = len(annotations.summaries)
     height = (
         2 * MARGIN + CURVE + 2 * (STRIP + GAP) + rows * 5 + GAP + 110 + (THUMBNAIL + GAP if thumbnails else 0)
     )
@@ -50,14 +50,14 @@ def illustrate(
     _shots(canvas, timeline, top, top + CURVE + 2 * STRIP + GAP)
     if answer.scores is not None:
         _curve(canvas, timeline, answer.scores, top, PREDICTION_RGB)
-    _curve(canvas, timeline, said.scores, top, REFERENCE_RGB)
+    _curve(canvas, timeline, annotations.scores, top, REFERENCE_RGB)
     top += CURVE + GAP
     _strip(canvas, answer.summary, top, STRIP, PREDICTION_RGB)
     top += STRIP + GAP
-    for row in said.summaries:
+    for row in annotations.summaries:
         _strip(canvas, row, top, 4, REFERENCE_RGB)
         top += 5
-    values = f_measures(said.summaries, answer.summary)
+    values = f_measures(annotations.summaries, answer.summary)
     _bars(canvas, values, top + GAP, 80)
     nothing = np.zeros(canvas.shape[:2], np.uint8)
     caption = (
@@ -136,11 +136,11 @@ def _thumbnails(case: Case, timeline: Timeline, answer: Answer, names: Sequence[
         return []
     middles = timeline.change_points.mean(axis=1).astype(int)
     middle_frames = [int(frame) for frame in middles if answer.summary[frame]]
-    shown = middle_frames[:: max(1, len(middle_frames) // 8)][:8]
+    frames = middle_frames[:: max(1, len(middle_frames) // 8)][:8]
     try:
         from medbench.io.video_stream import frames_at
 
-        return [_thumbnail(frame) for frame in frames_at(path, shown)]
+        return [_thumbnail(frame) for frame in frames_at(path, frames)]
     except (ImportError, MedbenchError):
         return []
 

@@ -81,8 +81,8 @@ def read_timeline(path: Path, key: str) -> Timeline:
         arrays["change_points"],
     )
     lengths = timeline.change_points[:, 1] - timeline.change_points[:, 0] + 1
-    listed = arrays.get("n_frame_per_seg")
-    if listed is not None and not np.array_equal(listed.reshape(-1), lengths):
+    shot_lengths = arrays.get("n_frame_per_seg")
+    if shot_lengths is not None and not np.array_equal(shot_lengths.reshape(-1), lengths):
         raise MedbenchError(
             "summary.shots",
             f"{path}: {key}: n_frame_per_seg is not what change_points say.",
@@ -233,8 +233,8 @@ def checked_scores(where: str, scores: npt.NDArray[Any], timeline: Timeline) -> 
 
 def key_shots(timeline: Timeline, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Sampled frames ``(steps,)`` in the key-shot summary of mean importance, which networks learn from."""
-    normalised = (scores - scores.min()) / np.ptp(scores)
-    return timeline.summary(normalised.astype(np.float32))[timeline.picks]
+    importance = (scores - scores.min()) / np.ptp(scores)
+    return timeline.summary(importance.astype(np.float32))[timeline.picks]
 
 
 def _number(path: Path, key: str, value: npt.NDArray[Any]) -> float:

@@ -90,48 +90,55 @@ class VideoSummaryScorer(Scorer):
             MedbenchError: for a prediction or annotations that cannot be read or do not fit.
         """
         timeline = self.release.timeline(case)
-        said = self.release.annotations(case, timeline)
+        annotations = self.release.annotations(case, timeline)
         answers = read_answers(path, timeline)
         for answer in answers:
-            _check_annotator(path, answer, len(said.summaries))
-        by_annotator = [_f_of(answer, said) for answer in answers]
+            _check_annotator(path, answer, len(annotations.summaries))
+        by_annotator = [_f_of(answer, annotations) for answer in answers]
         scores = {
             "f_max": Score(float(np.mean([values.max() for values in by_annotator]))),
             "f_mean": Score(float(np.mean([values.mean() for values in by_annotator]))),
-            **self._ranks(answers, said, timeline),
+            **self._ranks(answers, annotations, timeline),
         }
-        shown = by_annotator[0] if len(answers) == 1 else np.array([values.mean() for values in by_annotator])
+        f_values = (
+            by_annotator[0] if len(answers) == 1 else np.array([values.mean() for values in by_annotator])
+        )
         share = float(np.mean([answer.summary.mean() for answer in answers]))
-        evidence = self._evidence(case, timeline, said)
+        evidence = self._evidence(case, timeline, annotations)
         official = [values.max() if self.official == "f_max" else values.mean() for values in by_annotator]
         evidence |= (
             {"f_by_answer": [round(float(value), 8) for value in official]}
             if len(official) > 1 and answers[0].annotator is None
             else {}
         )
-        evidence |= {"share": round(share, 6), "f_by_annotator": [round(float(value), 6) for value in shown]}
+        evidence |= {
+            "share": round(share, 6),
+            "f_by_annotator": [round(float(value), 6) for value in f_values],
+        }
         return CaseScores(scores, evidence)
 
-    def _ranks(self, answers: Sequence[Answer], said: Annotations, timeline: Timeline) -> dict[str, Score]:
+    def _ranks(
+        self, answers: Sequence[Answer], annotations: Annotations, timeline: Timeline
+    ) -> dict[str, Score]:
         none = None
         if any(answer.scores is None for answer in answers):
             none = Score.undefined("the prediction is a summary without scores")
-        elif said.ratings is None and self.official == "f_mean":
+        elif annotations.ratings is None and self.official == "f_mean":
             none = Score.undefined("the annotators' ratings are not there: ydata-tvsum50.mat or its .tsv")
         if none is not None:
             return {"kendall": none, "spearman": none}
-        selections = said.summaries[:, timeline.picks].astype(np.float64)
-        ratings = selections if said.ratings is None else said.ratings
+        selections = annotations.summaries[:, timeline.picks].astype(np.float64)
+        ratings = selections if annotations.ratings is None else annotations.ratings
         return {
             "kendall": _rank(answers, ratings, "kendall"),
             "spearman": _rank(answers, ratings, "spearman"),
         }
 
-    def _evidence(self, case: Case, timeline: Timeline, said: Annotations) -> dict[str, Any]:
+    def _evidence(self, case: Case, timeline: Timeline, annotations: Annotations) -> dict[str, Any]:
         over = self.official.removeprefix("f_")
         shape = (timeline.n_frames, timeline.picks.tobytes(), timeline.change_points.tobytes())
         summaries = np.unpackbits(_chance_summaries(*shape), axis=1)[:, : timeline.n_frames]
-        values = [f_measures(said.summaries, summary) for summary in summaries]
+        values = [f_measures(annotations.summaries, summary) for summary in summaries]
         chance = float(np.mean([each.max() if over == "max" else each.mean() for each in values]))
         return {"fold": case.facts.get("fold", ""), "random_f": round(chance, 8)}
 
@@ -243,8 +250,8 @@ def _others(rows: npt.NDArray[Any], annotator: int | None) -> npt.NDArray[Any]:
     return rows if annotator is None else np.delete(rows, annotator, axis=0)
 
 
-def _f_of(answer: Answer, said: Annotations) -> npt.NDArray[np.float64]:
-    return f_measures(_others(said.summaries, answer.annotator), answer.summary)
+def _f_of(answer: Answer, annotations: Annotations) -> npt.NDArray[np.float64]:
+    return f_measures(_others(annotations.summaries, answer.annotator), answer.summary)
 
 
 def _check_annotator(path: Path, answer: Answer, count: int) -> None:

@@ -99,10 +99,10 @@ class Splits:
         if test == "transfer":
             return others if training else self._own(own)
         prefix = next(prefix for prefix in SETTINGS if test.startswith(prefix))
-        tested = self.tests[int(test.removeprefix(prefix)) - 1]
+        test_numbers = self.tests[int(test.removeprefix(prefix)) - 1]
         if not training:
-            return self._own(sorted(tested))
-        rest = self._own([number for number in own if number not in tested])
+            return self._own(sorted(test_numbers))
+        rest = self._own([number for number in own if number not in test_numbers])
         return rest + others if prefix == "augmented" else rest
 
     def _own(self, numbers: Sequence[int]) -> list[SplitVideo]:

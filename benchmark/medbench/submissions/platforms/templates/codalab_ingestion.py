@@ -24,7 +24,7 @@ def main() -> None:
         for name in ("model", "modelInter")
     }
     for entry in json.loads((ROOT / "input" / "cases.json").read_text()):
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         frames = np.load(ROOT / "input" / entry["frames"])
         answers: dict[str, Any] = {}
         for name, network in networks.items():
@@ -35,7 +35,7 @@ def main() -> None:
             assert all(flag == (scores[0, 1] >= 0.5) for scores, _, flag in replies)
         np.savez(ROOT / "output" / (entry["case"].replace("/", "_") + ".npz"), **answers)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        line = {"case": entry["case"], "time_s": time.perf_counter() - started, "peak_bytes": peak}
+        line = {"case": entry["case"], "time_s": time.perf_counter() - begin_s, "peak_bytes": peak}
         sys.stderr.write("medbench-case " + json.dumps(line) + "\n")
 
 

@@ -60,8 +60,10 @@ class modelInter:
             image = cv2.resize(image, (size, size), interpolation=how)
         if contract["channel_order"] == "BGR":
             image = image[..., ::-1]
-        scaled = image.astype(np.float32) / np.float32(contract["scale"])
-        normal = (scaled - np.array(contract["mean"], np.float32)) / np.array(contract["std"], np.float32)
+        intensities = image.astype(np.float32) / np.float32(contract["scale"])
+        normal = (intensities - np.array(contract["mean"], np.float32)) / np.array(
+            contract["std"], np.float32
+        )
         return np.ascontiguousarray(normal.transpose(2, 0, 1)[np.newaxis])
 
 

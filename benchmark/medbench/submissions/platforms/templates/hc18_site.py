@@ -21,13 +21,13 @@ def main() -> None:
         sys.exit(f"hc18.csv: the columns are {', '.join(header)}")
     numbers = {row[0]: [float(value) for value in row[1:]] for row in rows}
     for name in json.loads((ROOT / "input" / "images.json").read_text()):
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         if name not in numbers:
             sys.exit(f"hc18.csv: has no row for {name}")
         case = name.removesuffix(".png")
         (ROOT / "output" / f"{case}.json").write_text(json.dumps(numbers[name]))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        line = {"case": case, "time_s": time.perf_counter() - started, "peak_bytes": peak}
+        line = {"case": case, "time_s": time.perf_counter() - begin_s, "peak_bytes": peak}
         sys.stderr.write("medbench-case " + json.dumps(line) + "\n")
 
 

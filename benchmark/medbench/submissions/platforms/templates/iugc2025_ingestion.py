@@ -19,12 +19,12 @@ def main() -> None:
     sys.path.insert(0, str(HERE / "bundle"))
     network = importlib.import_module("model").model().load(str(HERE / "bundle" / "model.pickle"))
     for entry in json.loads((ROOT / "input" / "cases.json").read_text()):
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         with Image.open(ROOT / "input" / entry["image"]) as image:
             numbers = network.predict(image)
         (ROOT / "output" / f"{entry['case']}.json").write_text(json.dumps(list(numbers)))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        line = {"case": entry["case"], "time_s": time.perf_counter() - started, "peak_bytes": peak}
+        line = {"case": entry["case"], "time_s": time.perf_counter() - begin_s, "peak_bytes": peak}
         sys.stderr.write("medbench-case " + json.dumps(line) + "\n")
 
 
