@@ -64,7 +64,7 @@ class TileReader:
                 range(first // side, -(-(first + self.grid.tile) // side))
                 for first, side in zip(self._corner(*place), self._small.side, strict=True)
             ]
-            blocks.update(dict.fromkeys(itertools.product(*lattice)))
+            blocks.update(dict.fromkeys(itertools.product(lattice[0], lattice[1])))
         return list(blocks)
 
     def fetch(self, row: int, column: int) -> None:
