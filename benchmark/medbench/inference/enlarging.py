@@ -53,7 +53,8 @@ def _by_squares(stored: StoredMask, factor: int, rows: tuple[int, int], width: i
     """As :func:`above_half`, where a map pixel is ``factor`` pixels of the slide along each side."""
     half = factor // 2
     first, last = (rows[0] + half) // factor, (rows[1] - 1 + half) // factor + 1
-    whole = squares_at(stored, (first, last), (0, stored.shape[1] + 1))
+    values = stored.window(0, stored.shape[0])
+    whole = squares_at(values, (first, last), (0, stored.shape[1] + 1))
     columns = np.flatnonzero(whole.some.any(axis=0))
     if not columns.size:
         return 0, np.zeros((rows[1] - rows[0], 0), np.uint8)
@@ -103,20 +104,20 @@ class Squares:
         return pixels.view(np.uint8).reshape(height * factor, width * factor)
 
 
-def squares_at(stored: StoredMask, rows: tuple[int, int], columns: tuple[int, int]) -> Squares:
+def squares_at(values: Band, rows: tuple[int, int], columns: tuple[int, int]) -> Squares:
     """Squares of a map by first and last (exclusive) row and column.
 
     Square ``n`` of a row or column lies between pixels ``n - 1`` and ``n`` of the map; beyond the map its
     outermost pixels repeat.
     """
-    height, width = stored.shape
-    band = stored.window(max(rows[0] - 1, 0), min(rows[1], height))
-    values = band[:, max(columns[0] - 1, 0) : min(columns[1], width)]
+    height, width = values.shape
+    band = values[max(rows[0] - 1, 0) : min(rows[1], height)]
+    part = np.asarray(band[:, max(columns[0] - 1, 0) : min(columns[1], width)])
     around = (
         (int(rows[0] == 0), int(rows[1] > height)),
         (int(columns[0] == 0), int(columns[1] > width)),
     )
-    corners = np.pad(np.asarray(values), around, mode="edge")
+    corners = np.pad(part, around, mode="edge")
     high = corners > _HALF
     across_all, across_any = high[:, :-1] & high[:, 1:], high[:, :-1] | high[:, 1:]
     return Squares(corners, across_any[:-1] | across_any[1:], across_all[:-1] & across_all[1:])
