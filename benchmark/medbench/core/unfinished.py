@@ -46,8 +46,8 @@ def unfinished_folder(parent: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove the unfinished files and folders in ``folder`` whose process is gone."""
     with os.scandir(folder) as entries:
-        left = [entry for entry in entries if _writer_of(entry.name) == "gone"]
-    for entry in left:
+        leftovers = [entry for entry in entries if _writer_of(entry.name) == "gone"]
+    for entry in leftovers:
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
