@@ -32,6 +32,8 @@ from medbench.core.machine import usable_cores
 CONNECT_S = 20
 AHEAD = 2
 """Calls that a process which scores has at most: the one that it works on, and the next."""
+ANEW_AFTER_S = 0.1
+"""Seconds after the death of a process that scores until another takes its place."""
 JOIN_AFTER_S = 0.1
 """Seconds of work after which further processes are started, each of which takes 0.3 s of a core to start."""
 
@@ -219,6 +221,11 @@ class JoiningProcesses(Executor):
                 call, inner = due.popleft()
                 if call.take(inner):
                     slot.close()
+                    if self._end.wait(ANEW_AFTER_S):  # a Ctrl-C ends processes and this program alike
+                        ends = True
+                        for other, _ in due:
+                            other.future.set_exception(CancelledError())
+                        due.clear()
                     due = deque((other, other.within(slot)) for other, _ in due)
         slot.close(wait=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,10 +249,11 @@ def no_weights(plan: RunPlan, data: Data, split: str) -> MedbenchError:
             "Give the same options, --weights FILE, or train with these.",
         )  # fmt: skip
     option = f" --split {split}" if split != challenge.release.training_split else ""
+    place = "" if data.root == challenge.release.folder else f" --data {shlex.quote(str(data.root))}"
     return MedbenchError(
         "weights.none",
         message,
-        f"Train first (medbench train -m {network.name} -c {challenge.name} --data {data.root}{option}"
+        f"Train first (medbench train -m {shlex.quote(network.name)} -c {challenge.name}{place}{option}"
         f"{settings}), give --weights FILE, or --weights none for fresh ones.",
     )
 
