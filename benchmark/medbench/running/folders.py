@@ -33,6 +33,7 @@ from medbench.running.pair_scores import (
     score_pairs,
     scores_of_nothing,
     unknown_size,
+    unpacked_score,
 )
 from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
