@@ -11,6 +11,7 @@ docstrings.
 import importlib
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -313,10 +314,14 @@ def interface():
     return "\n".join(parts)
 
 
+_ADDRESS = re.compile(r"<function (\S+) at 0x[0-9a-f]+>")
+"""How Python writes a function that is the default of an argument."""
+
+
 def entry(name, value):
     """Signature and docstring of a function or class."""
     try:
-        signature = str(inspect.signature(value))
+        signature = _ADDRESS.sub(r"\1", str(inspect.signature(value)))
     except (TypeError, ValueError):
         signature = ""
     return f"```text\n{name}{signature}\n\n{inspect.getdoc(value) or ''}\n```\n"

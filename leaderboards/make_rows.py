@@ -94,7 +94,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="CPU minutes of each training")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--leaderboards", type=Path, default=HERE)
-    parser.add_argument("--train-only", action="store_true", help="train, and leave the boards as they are")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--train-only", action="store_true", help="train, and leave the boards as they are")
+    only.add_argument("--score-only", action="store_true", help="predict with what the runs hold, and score")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         for challenge in arguments.challenges or PLANS:
@@ -119,20 +121,35 @@ def _rows(challenge: str, plan: Plan, data: Path, arguments: argparse.Namespace)
             _medbench(["leaderboard", "references", *where, *split, *boards])
         return
     models = [name for name in plan.models if arguments.model in ("", name)]
-    _medbench(["train", "-m", CONSTANT, *where, *folds])
-    for model in models:
-        learn = ["train", "-m", model, "-c", challenge, "--data", str(data), "--recipe", "quick"]
-        learn += ["--recipe-set", f"image_size={SIZE}"]
-        one_fold = ["--split", plan.timed] if plan.timed else []
-        kept = arguments.runs / "budgets" / f"{challenge}-{model.replace('/', '-')}.json"
-        steps = _trained_steps([*learn, *one_fold], kept, arguments)
-        if plan.timed:
-            _medbench([*learn, *budget_settings(steps, arguments.minutes), *folds, *where[-2:]])
+    if not arguments.score_only:
+        _train(challenge, plan, models, arguments, [*where, *folds])
     if arguments.train_only:
         return
     for model in (CONSTANT, *models):
         recipe = [] if model == CONSTANT else ["--recipe", "quick"]
         _medbench(["run", "-m", model, *where, *split, *recipe, *boards])
+
+
+def _train(
+    challenge: str, plan: Plan, models: Sequence[str], arguments: argparse.Namespace, where: list[str]
+) -> None:
+    """Fit the constant answer, and train the networks until they have cost the budget.
+
+    Args:
+        challenge: its name.
+        plan: of its rows.
+        models: the networks.
+        arguments: of the program.
+        where: words that name challenge, data, runs and the split of a cross-validation.
+    """
+    _medbench(["train", "-m", CONSTANT, *where])
+    for model in models:
+        learn = ["train", "-m", model, *where[:4], "--recipe", "quick", "--recipe-set", f"image_size={SIZE}"]
+        one_fold = ["--split", plan.timed] if plan.timed else []
+        kept = arguments.runs / "budgets" / f"{challenge}-{model.replace('/', '-')}.json"
+        steps = _trained_steps([*learn, *one_fold], kept, arguments)
+        if plan.timed:
+            _medbench([*learn, *budget_settings(steps, arguments.minutes), *where[4:]])
 
 
 def budget_settings(steps: int, minutes: float) -> list[str]:

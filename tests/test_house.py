@@ -60,6 +60,16 @@ def count_parameters(function):
     return len([name for name in names if name not in ("self", "cls")])
 
 
+def test_no_module_needs_at_its_top_what_windows_lacks():
+    """Programs for the platforms' containers, which are Linux, stand under templates."""
+    lacking = {"fcntl", "grp", "pwd", "resource", "termios"}
+    for path in FILES:
+        top = ast.parse(path.read_text(encoding="utf-8")).body if "templates" not in path.parts else ()
+        names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in top if isinstance(node, ast.ImportFrom)}
+        assert not names & lacking, path
+
+
 def test_files_are_short():
     lengths = {
         path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())

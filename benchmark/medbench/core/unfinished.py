@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 PREFIX = ".partial-"
-_OWNED = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{12}})-([0-9]+)-")
+_OWNER = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{12}})-([0-9]+)-")
 
 
 def unfinished_path(path: Path) -> Path:
@@ -46,8 +46,8 @@ def unfinished_folder(parent: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove the unfinished files and folders in ``folder`` whose process is gone."""
     with os.scandir(folder) as entries:
-        left = [entry for entry in entries if _writer_of(entry.name) == "gone"]
-    for entry in left:
+        remains = [entry for entry in entries if _writer_of(entry.name) == "gone"]
+    for entry in remains:
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
@@ -89,10 +89,10 @@ def _writer_of(name: str) -> Literal["none", "unknown", "alive", "gone"]:
     """What is known of the process that a name tells; none for the name of a whole file."""
     if not name.startswith(PREFIX):
         return "none"
-    match = _OWNED.match(name)
-    if match is None or match[1] != _space():
+    owner = _OWNER.match(name)
+    if owner is None or owner[1] != _space():
         return "unknown"
-    number = int(match[2])
+    number = int(owner[2])
     try:
         os.kill(number, 0)
     except ProcessLookupError:

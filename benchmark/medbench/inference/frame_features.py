@@ -34,11 +34,14 @@ class FrameFeatures:
     """
 
     def __init__(self, weights: Path | None, device: str = "cpu", batch_size: int = 16) -> None:
+        import torch
+
         from medbench.inference.weights import load_checkpoint
 
         checkpoint = None if weights is None else load_checkpoint(weights)
         self.sha256 = "" if checkpoint is None else checkpoint.sha256
-        self.network = _googlenet(None if checkpoint is None else checkpoint.state, weights).to(device)
+        network = _googlenet(None if checkpoint is None else checkpoint.state, weights).to(device)
+        self.network = network.to(memory_format=torch.channels_last)  # twice as fast on a processor
         self.device, self.batch_size = device, batch_size
 
     def of(self, frames: Iterator[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
@@ -57,7 +60,8 @@ class FrameFeatures:
         import torch
 
         with torch.inference_mode():
-            output = self.network(torch.from_numpy(np.stack(frames)).to(self.device))
+            images = torch.from_numpy(np.stack(frames)).to(self.device, memory_format=torch.channels_last)
+            output = self.network(images)
         features: npt.NDArray[np.float32] = output.float().cpu().numpy()
         return features
 

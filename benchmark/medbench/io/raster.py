@@ -46,8 +46,8 @@ def read_image_and_header(
     Raises:
         MedbenchError: what the gate refuses.
     """
-    with entrance(path, "image", root=root, expected=expected) as admitted:
-        image, header = decode_image(admitted)
+    with entrance(path, "image", root=root, expected=expected) as file:
+        image, header = decode_image(file)
         if header.white_is_zero:
             image = shown(image, header.bits)
         if image.ndim == 3 and image.shape[2] > 3:
@@ -61,8 +61,8 @@ def read_size(path: Path, *, root: Path | None = None, expected: Expected | None
     Raises:
         MedbenchError: what the gate refuses of a header.
     """
-    with entrance(path, "image", root=root, expected=expected) as admitted:
-        header = admitted.header.header if isinstance(admitted.header, TiffPage) else admitted.header
+    with entrance(path, "image", root=root, expected=expected) as file:
+        header = file.header.header if isinstance(file.header, TiffPage) else file.header
         assert isinstance(header, ImageHeader)
         return header.height, header.width
 
@@ -79,8 +79,8 @@ def read_label_map(
             white, ``data.turned`` for a file with an orientation, or ``data.not_a_label_map`` for a colour
             image, a semi-transparent one, or one with fractional values.
     """
-    with entrance(path, "image", root=root, expected=expected) as admitted:
-        image, header = decode_image(admitted)
+    with entrance(path, "image", root=root, expected=expected) as file:
+        image, header = decode_image(file)
         check_black_is_zero(header.white_is_zero)
         check_upright(header.turned)
         if image.ndim == 3:
@@ -122,10 +122,10 @@ def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
 def _write(path: Path, image: npt.NDArray[Any]) -> None:
     import cv2
 
-    done, encoded = cv2.imencode(path.suffix, image)
-    if not done:
+    ok, content = cv2.imencode(path.suffix, image)
+    if not ok:
         raise MedbenchError("file.unwritable", f"{path}: this file type cannot be encoded.", "Use .png.")
-    write_bytes(path, encoded.tobytes())
+    write_bytes(path, content.tobytes())
 
 
 def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:

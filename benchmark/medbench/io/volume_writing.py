@@ -79,14 +79,14 @@ def _words(values: Any) -> str:
 def _metaimage(array: npt.NDArray[Any], volume: Volume) -> bytes:
     spacing, origin, direction = _geometry(volume)
     count = len(spacing)
-    packed = zlib.compress(array.data, _LEVEL)
+    content = zlib.compress(array.data, _LEVEL)
     lines = [
         "ObjectType = Image",
         f"NDims = {count}",
         "BinaryData = True",
         "BinaryDataByteOrderMSB = False",
         "CompressedData = True",
-        f"CompressedDataSize = {len(packed)}",
+        f"CompressedDataSize = {len(content)}",
     ]
     if volume.direction is not None:
         lines.append(f"TransformMatrix = {_words(direction.T.ravel())}")
@@ -98,7 +98,7 @@ def _metaimage(array: npt.NDArray[Any], volume: Volume) -> bytes:
     if array.ndim > count:
         lines.append(f"ElementNumberOfChannels = {array.shape[-1]}")
     lines += [f"ElementType = {_METAIMAGE[array.dtype.str[1:]]}", "ElementDataFile = LOCAL", ""]
-    return "\n".join(lines).encode() + packed
+    return "\n".join(lines).encode() + content
 
 
 def _nrrd(array: npt.NDArray[Any], volume: Volume) -> bytes:

@@ -36,11 +36,11 @@ def in_batches(
     with ThreadPoolExecutor(workers) if isinstance(workers, int) else contextlib.nullcontext(workers) as own:
         while due:
             again: list[Sequence[W]] = []
-            for done in spread(call, due, own):
-                if isinstance(done.result, Lost) and len(done.order) > 1:
-                    again += [[work] for work in done.order]
+            for batch in spread(call, due, own):
+                if isinstance(batch.result, Lost) and len(batch.order) > 1:
+                    again += [[work] for work in batch.order]
                 else:
-                    yield done
+                    yield batch
             due = again
 
 

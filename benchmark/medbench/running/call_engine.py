@@ -52,23 +52,23 @@ def spread(function: Callable[[O], R], orders: Iterable[O], executor: Executor) 
         executor: threads, processes, or a cluster's.
     """
     deaths: Counter[int] = Counter()
-    given: list[O] = []
+    all_orders: list[O] = []
     waiting: dict[Future[R], int] = {}
     for place, order in enumerate(orders):
-        given.append(order)
+        all_orders.append(order)
         waiting[executor.submit(function, order)] = place
     while waiting:
-        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in finished:
+        results, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in results:
             place = waiting.pop(future)
             result = _result(future)
             if isinstance(result, Lost) and result.deaths:
                 deaths[place] += result.deaths
                 if deaths[place] < TRIES:
-                    waiting[executor.submit(function, given[place])] = place
+                    waiting[executor.submit(function, all_orders[place])] = place
                     continue
                 result = Lost(f"its worker died {deaths[place]} times, so it was given up", deaths[place])
-            yield Done(given[place], result)
+            yield Done(all_orders[place], result)
 
 
 def in_turn(function: Callable[[O], R], orders: Iterable[O]) -> Iterator[Done[O, R]]:

@@ -117,11 +117,11 @@ def _folder(what: str, folder: Path) -> Examined:
 
 def _unfinished() -> Examined:
     folders = (cache_folder(), runs_folder(), leaderboards_folder())
-    left = [path for folder in folders if folder.is_dir() for path in left_behind(folder)]
-    if not left:
+    leftovers = [path for folder in folders if folder.is_dir() for path in left_behind(folder)]
+    if not leftovers:
         return Examined("unfinished files", "none", True)
     advice = "Left by commands that were killed. Delete them when no command writes there, also elsewhere."
-    return Examined("unfinished files", f"{len(left)}, the first is {left[0]}", False, True, advice)
+    return Examined("unfinished files", f"{len(leftovers)}, the first is {leftovers[0]}", False, True, advice)
 
 
 def _real_data() -> Examined:

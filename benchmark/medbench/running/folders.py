@@ -93,12 +93,12 @@ def evaluate_folders(
     settings = FolderSettings(**keywords)
     conventions = [metric(name) for name in metric_ids]
     with _opened(Path(predictions)) as folder:
-        paired = pair_files(Path(references), folder, settings.rename)
-        _refuse_without_spacing(paired.pairs, conventions, settings)
-        scoring = _Scoring(paired.pairs, conventions, settings)
+        file_pairs = pair_files(Path(references), folder, settings.rename)
+        _refuse_without_spacing(file_pairs.pairs, conventions, settings)
+        scoring = _Scoring(file_pairs.pairs, conventions, settings)
         rows = scoring.rows(progress or SilentProgress())
         rows = [row.renamed(str(folder), str(predictions)) for row in rows]
-        notes = [note.replace(str(folder), str(predictions)) for note in paired.notes]
+        notes = [note.replace(str(folder), str(predictions)) for note in file_pairs.notes]
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
     scoring.refuse_contradictions(rows)
@@ -159,13 +159,13 @@ class _Scoring:
             MedbenchError: ``data.no_labels``.
         """
         progress.start("scoring", len(self.pairs))
-        given, rows = self.settings.labels, dict[str, CaseRow]()
-        self._score_labels(given or ())
+        labels, rows = self.settings.labels, dict[str, CaseRow]()
+        self._score_labels(labels or ())
         for pair, result in self._scored(
-            self.pairs if given is None else [pair._replace(labels=given) for pair in self.pairs]
+            self.pairs if labels is None else [pair._replace(labels=labels) for pair in self.pairs]
         ):
             self._results[pair.name] = result
-            if given is None and not {*self.labels}.issuperset(result.labels):
+            if labels is None and not {*self.labels}.issuperset(result.labels):
                 self._score_labels(sorted({*self.labels, *result.labels}))
                 rows.clear()
             row = rows[pair.name] = self._row(pair, result)
@@ -197,11 +197,11 @@ class _Scoring:
         )
         volumes = any(suffix_of(Path(pair.reference)) in VOLUME_SUFFIXES for pair in pairs[:1])
         most = VOLUMES_TOGETHER if volumes else MOST_TOGETHER
-        for done in in_batches(partial(score_pairs, order), pairs, self.settings.workers, most):
-            if isinstance(done.result, Lost):
-                yield done.order[0], PairScores((), Failure("worker.died", done.result.reason))
+        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers, most):
+            if isinstance(batch.result, Lost):
+                yield batch.order[0], PairScores((), Failure("worker.died", batch.result.reason))
             else:
-                yield from zip(done.order, done.result, strict=True)
+                yield from zip(batch.order, batch.result, strict=True)
 
     def _add_others(self) -> Sequence[str]:
         """Score labels that a prediction has and its own reference lacks, but another reference has.
@@ -241,8 +241,8 @@ class _Scoring:
             text = listed_values(strange, prod(result.shape))
             evidence[STRANGE] = f"label {text} is in no reference"
         by_label = [result.scores.get(label) or self._of_nothing(pair, result) for label in self.labels]
-        packed = (value for of_label in by_label for value in of_label)
-        scores = {name: unpacked_score(value) for name, value in zip(self._names, packed, strict=True)}
+        values = (value for of_label in by_label for value in of_label)
+        scores = {name: unpacked_score(value) for name, value in zip(self._names, values, strict=True)}
         return CaseRow(pair.name, group, "ok", scores, evidence)
 
     def refuse_contradictions(self, rows: Sequence[CaseRow]) -> None:
@@ -268,9 +268,9 @@ class _Scoring:
             self._nothing[size] = scores_of_nothing(
                 result.shape, result.spacing, self.conventions, self.settings.empty
             )
-        known = self._nothing[size]
+        scores = self._nothing[size]
         unknown = unknown_size(pair.reference)
-        return [known.get(one.id, unknown) for one in self.conventions]
+        return [scores.get(one.id, unknown) for one in self.conventions]
 
 
 def _reason(pair: Pair, result: PairScores) -> str:

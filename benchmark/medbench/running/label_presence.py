@@ -27,20 +27,20 @@ def refuse_absent_labels(references: Path, labels: Sequence[int]) -> None:
         MedbenchError: ``data.no_labels`` with the values that the references hold, or as
             :func:`medbench.running.pairs.pair_files`.
     """
-    held: set[int] = set()
+    present: set[int] = set()
     for pair in pair_files(references, references).pairs:
         volume = guarded(pair.name, partial(read_labels, Path(pair.reference)))
         if isinstance(volume, Volume):
-            held |= set(label_values(volume.array).tolist())
-        if held & {*labels}:
+            present |= set(label_values(volume.array).tolist())
+        if present & {*labels}:
             return
-    if not held:
+    if not present:
         return
     labels_text = " or ".join(map(str, labels))
-    structures = _listed(sorted(held - {0}), ",")
+    structures = _listed(sorted(present - {0}), ",")
     raise MedbenchError(
         "data.no_labels",
-        f"No reference holds label {labels_text}. They hold {_listed(sorted(held), ' and ')}.",
+        f"No reference holds label {labels_text}. They hold {_listed(sorted(present), ' and ')}.",
         f"Try --labels {structures}." if structures else "Check --references: every label map is empty.",
     )
 

@@ -86,7 +86,7 @@ class _Tree:
         start: text that the paths of its files start with.
         stems: relative path of a file of a type that is read here -> the path without its suffix.
         alike: such a path without suffix, in lower case -> the first file that has it.
-        refused: relative path -> why something else is not read.
+        refusals: relative path -> why something else is not read.
         n_hidden: metadata that was passed over.
     """
 
@@ -94,16 +94,18 @@ class _Tree:
     start: str
     stems: Mapping[str, str]
     alike: Mapping[str, str]
-    refused: Mapping[str, Refusal]
+    refusals: Mapping[str, Refusal]
     n_hidden: int
 
     @classmethod
-    def of(cls, root: Path, stems: Mapping[str, str], refused: Mapping[str, Refusal], n_hidden: int) -> _Tree:
+    def of(
+        cls, root: Path, stems: Mapping[str, str], refusals: Mapping[str, Refusal], n_hidden: int
+    ) -> _Tree:
         """The files of a folder, sorted."""
         stems = dict(sorted(stems.items()))
         alike = {stem.lower(): name for name, stem in reversed(stems.items())}
         start = os.path.join(root, "") if root != Path() else ""
-        return cls(root, start, stems, alike, refused, n_hidden)
+        return cls(root, start, stems, alike, refusals, n_hidden)
 
     def place(self, name: str) -> str:
         """The file of a relative path."""
@@ -154,9 +156,9 @@ class _Pairing(Sequence[Pair]):
     def __init__(self, ours: _Tree, theirs: _Tree, rename: tuple[str, str] | None) -> None:
         self.ours, self.theirs, self.rename = ours, theirs, rename
         stems = Counter(ours.stems.values())
-        shown = [(name if stems[stem] > 1 else stem, name) for name, stem in ours.stems.items()]
-        shown += [(name, name) for name in ours.refused if not name.lower().endswith(NO_REFERENCES)]
-        self._names = sorted(shown)
+        titles = [(name if stems[stem] > 1 else stem, name) for name, stem in ours.stems.items()]
+        titles += [(name, name) for name in ours.refusals if not name.lower().endswith(NO_REFERENCES)]
+        self._names = sorted(titles)
         self._by_stem: dict[str, list[str]] = {}
         for name, stem in theirs.stems.items():
             self._by_stem.setdefault(stem, []).append(name)
@@ -182,11 +184,11 @@ class _Pairing(Sequence[Pair]):
             self._made[place] = self._pair(*self._names[place])
         return self._made[place]
 
-    def _pair(self, shown: str, name: str) -> Pair:
+    def _pair(self, title: str, name: str) -> Pair:
         reference = self.ours.place(name)
-        if name in self.ours.refused:
-            return Pair(shown, reference, None, _failure(reference, self.ours.refused[name]))
-        own = name, self.ours.stems[name], shown
+        if name in self.ours.refusals:
+            return Pair(title, reference, None, _failure(reference, self.ours.refusals[name]))
+        own = name, self.ours.stems[name], title
         return _pair(own, reference, self.theirs, self._by_stem, self.rename)
 
 
@@ -198,7 +200,7 @@ def _tree(root: Path) -> _Tree:
     if root.is_file():
         return _Tree.of(root.parent, {root.name: _stem(root.name)}, {}, 0)
     stems: dict[str, str] = {}
-    refused: dict[str, Refusal] = {}
+    refusals: dict[str, Refusal] = {}
     n_hidden = 0
     for home, folders, _ in os.walk(root):
         here = Path(home)
@@ -206,9 +208,9 @@ def _tree(root: Path) -> _Tree:
         listing = list_folder(here, SUFFIXES, open_only=False)
         below = f"{here.relative_to(root).as_posix()}/" if here != root else ""
         stems |= {below + entry.name: below + entry.stem for entry in listing.entries}
-        refused |= {below + one.path: one for one in listing.unknown if one.path not in folders}
+        refusals |= {below + one.path: one for one in listing.unknown if one.path not in folders}
         n_hidden += listing.n_hidden
-    return _Tree.of(root, stems, refused, n_hidden)
+    return _Tree.of(root, stems, refusals, n_hidden)
 
 
 def _pair(
@@ -219,38 +221,38 @@ def _pair(
     rename: tuple[str, str] | None,
 ) -> Pair:
     """Pair one reference, given as relative path, with and without suffix, and name of the pair."""
-    name, stem, shown = ours
+    name, stem, title = ours
     target = stem.replace(*rename) if rename else stem
     exact = target + name[len(stem) :]
-    if exact in theirs.refused:
-        return Pair(shown, reference, None, _failure(theirs.place(exact), theirs.refused[exact]))
+    if exact in theirs.refusals:
+        return Pair(title, reference, None, _failure(theirs.place(exact), theirs.refusals[exact]))
     fitting = [exact] if exact in theirs.stems else by_stem.get(target, ())
     if len(fitting) > 1:
         message = f"{theirs.place(fitting[0])}: could be the case {target}, and so could {fitting[1]}."
-        return Pair(shown, reference, None, Failure("file.ambiguous", message, "Keep one."))
+        return Pair(title, reference, None, Failure("file.ambiguous", message, "Keep one."))
     if fitting:
-        return _found(shown, reference, theirs, fitting[0])
+        return _found(title, reference, theirs, fitting[0])
     alike = theirs.alike.get(target.lower())
-    return Pair(shown, reference, None, hint=f"; {alike} differs by case only" if alike else "")
+    return Pair(title, reference, None, hint=f"; {alike} differs by case only" if alike else "")
 
 
-def _found(shown: str, reference: str, theirs: _Tree, name: str) -> Pair:
+def _found(title: str, reference: str, theirs: _Tree, name: str) -> Pair:
     path = theirs.place(name)
     if "/" in name or os.path.islink(path):
         try:
             path = str(without_links(Path(path), theirs.root))
         except MedbenchError as error:
-            return Pair(shown, reference, None, Failure(error.code, error.message, error.hint))
-    return Pair(shown, reference, path, root=str(theirs.root))
+            return Pair(title, reference, None, Failure(error.code, error.message, error.hint))
+    return Pair(title, reference, path, root=str(theirs.root))
 
 
 def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
-    used = {pair.prediction for pair in pairs}
-    unused = [name for name in theirs.stems if theirs.place(name) not in used]
-    unused += theirs.refused
-    strangers = [name for name in ours.refused if name.lower().endswith(NO_REFERENCES)]
+    predictions = {pair.prediction for pair in pairs}
+    surplus = [name for name in theirs.stems if theirs.place(name) not in predictions]
+    surplus += theirs.refusals
+    strangers = [name for name in ours.refusals if name.lower().endswith(NO_REFERENCES)]
     for names, what in (
-        (unused, f"of the files in {theirs.root} are no reference's"),
+        (surplus, f"of the files in {theirs.root} are no reference's"),
         (strangers, f"of the files in {ours.root} are no references"),
     ):
         if names:
