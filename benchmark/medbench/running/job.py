@@ -229,14 +229,14 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
     plan = request.plan()
     request, challenge = plan.request, plan.challenge
     split = str(request.split)
-    given = given_weights(plan)
-    if given is not None:
-        Setup.of(plan, given)
+    request_weights = given_weights(plan)
+    if request_weights is not None:
+        Setup.of(plan, request_weights)
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     parts = challenge.release.parts(split)
     if not parts and request.repeats == 1:
-        setup = _fitted(plan, given or choose_weights(plan, data, progress))
+        setup = _fitted(plan, request_weights or choose_weights(plan, data, progress))
         return Job(_completed(request, setup), setup, data, cases)
     folds = {case.id.partition("/")[0] for case in cases}
     setups = {}
