@@ -35,6 +35,7 @@ HERE = Path(__file__).resolve()
 MODELS = {"dssau_net.test": 256, "smp/unet": 512}
 TRAINING = {"batch_size": 2, "least_steps": 80, "epochs": 1}
 WARM_UP, REPEATS = 1, 5
+THREADS = 2
 
 
 def trained(model: str, runs: Path) -> Path:
@@ -79,12 +80,12 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
     """Seconds for reading every tile of the slide and for the network alone on as many."""
     import torch
 
-    from medbench.inference.slides import read_mirrored
+    from medbench.inference.tile_reading import TileReader
     from medbench.inference.tiles import tile_grid, wanted_tiles
     from medbench.inference.tissue import CELL, tissue_mask
     from medbench.io.slides import open_slide
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     predictor = make_predictor(model, weights, root)
     challenge, case = only_case(root)
     slide = challenge.read(case).slide
@@ -95,10 +96,14 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
         tissue = tissue_mask(image.thumbnail(CELL))
         looked = time.perf_counter()
         wanted = list(wanted_tiles(grid, tissue, CELL))
-        for row, columns in enumerate(wanted):
-            for column in columns:
-                tile = read_mirrored(image, *grid.window(row, column))
-        read = time.perf_counter()
+        reader = TileReader(image, grid, contract)
+        places = [(row, column) for row, columns in enumerate(wanted) for column in columns]
+        worked = time.process_time()
+        for place in places:
+            tile = reader.read(*place)
+        read, worked = time.perf_counter(), time.process_time() - worked
+    with open_slide(slide.path, factor=slide.factor) as image:
+        decode_s = decoding(image, reader.blocks(places))
     size = predictor._batch_size(grid)
     batches = [
         min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
@@ -116,23 +121,37 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
         "tiles": sum(map(len, wanted)),
         "tissue_s": looked - started,
         "read_s": read - looked,
+        "read_cpu_s": worked,
+        "decode_cpu_s": decode_s,
         "network_s": sum(network_s[count] for count in batches),
     }
+
+
+def decoding(image: Any, blocks: list[tuple[int, int]]) -> float:
+    """CPU seconds of decoding alone, each of the blocks once."""
+    height, width = image.block_shape
+    began = time.process_time()
+    for row, column in blocks:
+        rows = row * height, min((row + 1) * height, image.shape[0])
+        columns = column * width, min((column + 1) * width, image.shape[1])
+        if min(row, column) >= 0 and rows[0] < rows[1] and columns[0] < columns[1]:
+            image.read(rows, columns)
+    return time.process_time() - began
 
 
 def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
     """Seconds and peak memory of predicting, writing and scoring."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     challenge, case = only_case(root)
     with tempfile.TemporaryDirectory(dir=root) as folder:
         predictor = make_predictor(model, weights, Path(folder))
         predictor.network.logits(np.zeros((1, 3, MODELS[model], MODELS[model]), np.float32))
         found: dict[str, Any] = {"start_bytes": peak_resident()}
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         prediction = predictor.predict(challenge.read(case))
-        predicted = time.perf_counter()
+        predicted, worked = time.perf_counter(), time.process_time() - worked
         found["predict_bytes"] = peak_resident()
         path = challenge.write(prediction, case, Path(folder))
         written = time.perf_counter()
@@ -142,6 +161,7 @@ def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
         found["score_bytes"] = peak_resident()
         found |= {
             "predict_s": predicted - begun,
+            "predict_cpu_s": worked,
             "write_s": written - predicted,
             "score_s": scored - written,
             "phases_s": dict(predictor.time_s),
@@ -179,7 +199,7 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
         "tiles in memory (the mean of a measurement before and one after), over seconds of the whole "
         "prediction.",
         "",
-        "| network | tiles | read | network alone | predict | write | score | together | kept, bar 85 % |",
+        "| network | tiles | read | network alone | predict | write | score | together | kept, goal 65 % |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for model, row in rows.items():
@@ -205,6 +225,15 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
             f"- {model}: {phases}; in all {row['predict_s']:.1f}. Finding tissue takes "
             f"{row['tissue_s']:.1f}; the network alone took {row['before_s']:.1f} before and "
             f"{row['after_s']:.1f} after. Its Dice is {row['dice']:.3f}."
+        )
+    lines += ["", "CPU seconds beside the network, and what could be kept at best:", ""]
+    for model, row in rows.items():
+        network_s, decode_s = row["network_s"], row["decode_cpu_s"]
+        at_best = network_s / (network_s + decode_s / THREADS)
+        lines.append(
+            f"- {model}: reading {row['read_cpu_s']:.1f}, of which decoding alone {decode_s:.1f}; the whole "
+            f"prediction {row['predict_cpu_s']:.1f} on {THREADS} cores, which the network keeps busy. "
+            f"With nothing beside the network but decoding, {at_best:.0%} would be kept."
         )
     return "\n".join([*lines, ""])
 

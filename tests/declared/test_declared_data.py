@@ -288,7 +288,7 @@ def test_nnunet_and_msd_layouts_go_there_and_back(place):
 
 
 def test_a_project_is_found_upwards_and_can_be_given(place, monkeypatch):
-    monkeypatch.setattr(project, "_given", None)
+    monkeypatch.setattr(project, "_override", None)
     _draw(place / "png")
     declare(place / "png", "ours")
     (place / "deep/er").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -112,10 +113,10 @@ def command(
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
     options = "".join(f" --set {setting}" for setting in settings or [])
-    place = "" if data is None else f" --data {data}"
+    place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
-        f"next: medbench run -m {model} -c {challenge}{options}{place} finds these weights."
+        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place} finds these weights."
     )
 
 

@@ -33,13 +33,13 @@ class MapObjects:
     """
 
     def __init__(self, stored: StoredMask, grid: TileGrid, settings: SlideSettings) -> None:
-        self.stored = stored
+        self.values = stored.window(0, stored.shape[0])
         self.factor = grid.scale.denominator
         self.settings = settings
         objects = BandedObjects()
         side = stored.shape[0] + 1, stored.shape[1] + 1
         for rows in bands(side):
-            objects.see(squares_at(stored, (rows.start, rows.stop), (0, side[1])).some)
+            objects.see(squares_at(self.values, (rows.start, rows.stop), (0, side[1])).some)
         sizes = objects.whole_sizes()
         least = settings.min_object_px
         self.boxes = [
@@ -68,8 +68,8 @@ class MapObjects:
         mask = ListedMask(shape, tuple(window for window, _ in windows))
         if self.settings.max_hole_px <= 0:
             return mask
-        filled = (self._with_filled(mask, window) for window, alone in windows if not alone)
-        return ListedMask(shape, (*mask.windows, *filled))
+        windows_without_holes = (self._with_filled(mask, window) for window, alone in windows if not alone)
+        return ListedMask(shape, (*mask.windows, *windows_without_holes))
 
     def _with_filled(self, mask: ListedMask, window: MaskWindow) -> MaskWindow:
         """What is in a window of the mask, small holes filled."""
@@ -81,7 +81,7 @@ class MapObjects:
 
     def _draw(self, shape: tuple[int, int], blank: Blank, box: Box) -> tuple[MaskWindow, bool] | None:
         """A group without small objects, and whether no other shares its window: then holes are filled."""
-        squares = squares_at(self.stored, (box[0], box[2]), (box[1], box[3]))
+        squares = squares_at(self.values, (box[0], box[2]), (box[1], box[3]))
         own = _spanning(squares.some)
         if own is not None:
             squares = squares.only(own)

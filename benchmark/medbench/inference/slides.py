@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,12 @@ from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.slides import SlideImage, open_slide
 
 CPU_BATCH_PIXELS = 1 << 20
+READ_PIXELS = 1 << 21
+"""Of prepared tiles that are read one after another before the network goes on, on the CPU."""
 MOST_THREADS = 4
 """That read tiles or enlarge bands at once: each holds copies of its own, so memory grows with them."""
+MOST_BEHIND = 16
+"""Batches and rows that are not in the map yet, as where the disk is slow."""
 
 Band = npt.NDArray[np.uint8]
 
@@ -127,19 +131,17 @@ class SlidePredictor:
         first = rows.done
         prepared = self._prepared(image, grid, batches, first)
         with ThreadPoolExecutor(1) as behind:
-            last: Future[None] | None = None
+            waiting: deque[Future[None]] = deque()
             for row in range(first, grid.counts[0]):
                 for columns in batches[row]:
                     tiles = self._predicted(next(prepared), grid)
-                    if last is not None:
-                        last.result()
-                    last = behind.submit(self._timed_call, rows.add, tiles, columns)
+                    waiting.append(behind.submit(self._timed_call, rows.add, tiles, columns))
                     self.progress.advance_part(len(columns))
-                if last is not None:
-                    last.result()
-                last = behind.submit(self._timed_call, rows.end_row)
-            if last is not None:
-                last.result()
+                waiting.append(behind.submit(self._timed_call, rows.end_row))
+                while len(waiting) > MOST_BEHIND:
+                    waiting.popleft().result()
+            for work in waiting:
+                work.result()
         self.progress.finish_part()
 
     def _prepared(
@@ -147,8 +149,8 @@ class SlidePredictor:
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Prepared tiles of every batch from row ``first`` on.
 
-        On an accelerator the next batch is read during the forward pass; on the CPU, whose cores are busy
-        with the network then, batches are read in between.
+        On an accelerator the next batch is read during the forward pass. On the CPU, whose cores are busy
+        with the network then, and wait for it by spinning, some batches at a time are read in between.
         """
         contract = dataclasses.replace(self.network.contract, size=grid.tile)
         reader = TileReader(image, grid, contract)
@@ -157,25 +159,35 @@ class SlidePredictor:
             for row in range(first, len(batches))
             for batch in batches[row]
         ]
-        ahead = int(self.network.device.type != "cpu")
+        beside = self.network.device.type != "cpu"
+        at_once = 1 if beside else max(1, READ_PIXELS // (self._batch_size(grid) * grid.tile**2))
 
         def prepare(row: int, column: int) -> npt.NDArray[np.float32]:
             return contract.prepare(reader.read(row, column)[np.newaxis])
 
         with _workers() as readers:
-            submitted = ([readers.submit(prepare, *place) for place in batch] for batch in plan)
-            waiting = deque(itertools.islice(submitted, ahead))
+
+            def submit(batch: list[tuple[int, int]]) -> list[Future[npt.NDArray[np.float32]]]:
+                for block in reader.blocks(batch):
+                    readers.submit(reader.fetch, *block)
+                return [readers.submit(prepare, *place) for place in batch]
+
+            submitted = map(submit, plan)
+            waiting = deque(itertools.islice(submitted, int(beside)))
             for _ in plan:
-                waiting.extend(itertools.islice(submitted, 1))
+                if beside or not waiting:
+                    waiting.extend(itertools.islice(submitted, at_once))
                 with self._timed("preprocess"):
+                    if not beside:
+                        wait(itertools.chain.from_iterable(waiting))
                     tiles = np.concatenate([tile.result() for tile in waiting.popleft()])
                 yield tiles
 
-    def _predicted(self, prepared: npt.NDArray[np.float32], grid: TileGrid) -> Band:
+    def _predicted(self, inputs: npt.NDArray[np.float32], grid: TileGrid) -> Band:
         """Probabilities of a batch of tiles, 0 to 255, without margins, ``(tiles, span, span)``."""
         with self._timed("forward"):
             inner = slice(grid.margin, grid.tile - grid.margin)
-            return foreground_255(self.network.logits(prepared)[..., inner, inner])
+            return foreground_255(self.network.logits(inputs)[..., inner, inner])
 
     def _batch_size(self, grid: TileGrid) -> int:
         if self.network.device.type != "cpu":
@@ -184,15 +196,15 @@ class SlidePredictor:
 
     def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path) -> ListedMask | StoredMask:
         """The map at the working level, thresholded and cleaned."""
-        stored = StoredMask(folder / "map.raw", grid.map_shape)
+        foreground_map = StoredMask(folder / "map.raw", grid.map_shape)
         with _workers() as workers:
             if is_in_squares(grid):
-                objects = MapObjects(stored, grid, self.settings)
+                objects = MapObjects(foreground_map, grid, self.settings)
                 if objects.fit_into_memory():
                     return objects.drawn(grid.shape, partial(blank, tissue), workers)
             mask = StoredMask(folder / "mask.raw", grid.shape)
             mask.allocate()
-            threshold = partial(_threshold, stored, grid, tissue, mask)
+            threshold = partial(_threshold, foreground_map, grid, tissue, mask)
             deque(workers.map(threshold, mask.bands()), maxlen=0)
         clean(mask, min_object_px=self.settings.min_object_px, max_hole_px=self.settings.max_hole_px)
         return mask
@@ -204,22 +216,22 @@ class SlidePredictor:
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         try:
             yield
         finally:
-            self.time_s[phase] += time.perf_counter() - started
+            self.time_s[phase] += time.perf_counter() - begin_s
 
 
 def _threshold(
-    stored: StoredMask,
+    foreground_map: StoredMask,
     grid: TileGrid,
     tissue: npt.NDArray[np.bool_],
     mask: StoredMask,
     band: tuple[int, int],
 ) -> None:
     """Write a band of rows of the mask: where the map exceeds one half on tissue."""
-    first, inside = above_half(stored, grid, *band)
+    first, inside = above_half(foreground_map, grid, *band)
     if inside.size:
         blank(tissue, inside, band[0], first)
         mask.window(*band, "r+")[:, first : first + inside.shape[1]] = inside

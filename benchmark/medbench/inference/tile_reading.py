@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +54,24 @@ class TileReader:
         spans = [(first, first + self.grid.tile) for first in self._corner(row, column)]
         return self._small.read(spans[0], spans[1])
 
+    def blocks(self, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Rows and columns of the blocks that tiles are put together from, each once; to :meth:`fetch`."""
+        if self._small is None:
+            return []
+        blocks: dict[tuple[int, int], None] = {}
+        for place in places:
+            lattice = [
+                range(first // side, -(-(first + self.grid.tile) // side))
+                for first, side in zip(self._corner(*place), self._small.side, strict=True)
+            ]
+            blocks.update(dict.fromkeys(itertools.product(lattice[0], lattice[1])))
+        return list(blocks)
+
+    def fetch(self, row: int, column: int) -> None:
+        """Decode and shrink a block, unless it is in memory."""
+        assert self._small is not None
+        self._small.block(row, column)
+
     def _corner(self, row: int, column: int) -> tuple[int, int]:
         step, margin = self.grid.step, self.grid.margin
         return row * step - margin, column * step - margin
@@ -85,24 +105,9 @@ def read_mirrored(image: SlideImage, rows: tuple[int, int], columns: tuple[int, 
     Raises:
         MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
     """
-    import cv2
-
     if min(rows[0], columns[0]) >= 0 and rows[1] <= image.shape[0] and columns[1] <= image.shape[1]:
         return image.read(rows, columns)
-    spans, before, after = [], [], []
-    for (start, stop), size in zip((rows, columns), image.shape, strict=True):
-        places = mirrored(start, stop, size)
-        first = 0 if start < 0 else int(places.min())
-        last = size if stop > size else int(places.max()) + 1
-        spans.append((first, last))
-        before.append(max(0, first - start))
-        after.append(max(0, stop - last))
-    region = image.read(spans[0], spans[1])
-    wide = cv2.copyMakeBorder(
-        region, before[0], after[0], before[1], after[1], borderType=cv2.BORDER_REFLECT_101
-    )
-    top, left = (
-        start - first + extra
-        for (start, _), (first, _), extra in zip((rows, columns), spans, before, strict=True)
-    )
-    return np.asarray(wide[top : top + rows[1] - rows[0], left : left + columns[1] - columns[0]], np.uint8)
+    down, across = mirrored(*rows, image.shape[0]), mirrored(*columns, image.shape[1])
+    top, left = int(down.min()), int(across.min())
+    region = image.read((top, int(down.max()) + 1), (left, int(across.max()) + 1))
+    return region[down - top].take(across - left, axis=1)

@@ -11,7 +11,8 @@ from medbench.challenges.base import Challenge
 from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
-from medbench.challenges.declared.splits import refuse_few, split_ids
+from medbench.challenges.declared.release import KEEP_APART
+from medbench.challenges.declared.splits import named, refuse_few, shared_groups, split_ids
 from medbench.challenges.declared.survey import survey
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
@@ -85,6 +86,11 @@ def declare(
     path = append_declaration(folder, name, entries, file)
     declaration = read_declaration(name, read_project(path).data[name], path)
     splits = split_ids(declaration, cases)
+    if declaration.splits.rule == "given":
+        groups, count = shared_groups(cases, splits, tuple(splits))
+        if groups:
+            text = f"{len(groups)} of {count} groups lie in more than one split: {named(groups)}."
+            result.faults.append(f"{text} {KEEP_APART}")
     sentences = [*result.lines, *(result.groups if wishes.group is None else ())]
     lines = [f"{folder}: {line}" for line in sentences] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())

@@ -32,6 +32,8 @@ from medbench.core.machine import usable_cores
 CONNECT_S = 20
 AHEAD = 2
 """Calls that a process which scores has at most: the one that it works on, and the next."""
+ANEW_AFTER_S = 0.1
+"""Seconds after the death of a process that scores until another takes its place."""
 JOIN_AFTER_S = 0.1
 """Seconds of work after which further processes are started, each of which takes 0.3 s of a core to start."""
 
@@ -79,6 +81,7 @@ class _Slot:
     def __init__(self, cuda_device: str, threads: int, ends_at_ctrl_c: bool = False) -> None:
         self._initial = (cuda_device, threads, ends_at_ctrl_c)
         self._pool: ProcessPoolExecutor | None = None
+        self._closing = threading.Lock()
 
     def fork(self) -> None:
         """Start the process as a copy of this one."""
@@ -106,10 +109,11 @@ class _Slot:
         return ProcessPoolExecutor(1, context, _prepare_process, self._initial)
 
     def close(self, wait: bool = False) -> None:
-        """End the process; without ``wait`` it may outlast this call."""
-        if self._pool is not None:
-            self._pool.shutdown(wait, cancel_futures=True)
-        self._pool = None
+        """End the process; without ``wait`` it may outlast this call. One of two such calls waits."""
+        with self._closing:
+            if self._pool is not None:
+                self._pool.shutdown(wait, cancel_futures=True)
+            self._pool = None
 
 
 def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> None:
@@ -219,6 +223,11 @@ class JoiningProcesses(Executor):
                 call, inner = due.popleft()
                 if call.take(inner):
                     slot.close()
+                    if self._end.wait(ANEW_AFTER_S):  # a Ctrl-C ends processes and this program alike
+                        ends = True
+                        for other, _ in due:
+                            other.future.set_exception(CancelledError())
+                        due.clear()
                     due = deque((other, other.within(slot)) for other, _ in due)
         slot.close(wait=True)
 

@@ -23,7 +23,7 @@ from medbench.io.images import VOLUME_SUFFIXES, suffix_of
 from medbench.metrics import metric
 from medbench.metrics.checks.invariants import check_structures
 from medbench.metrics.convention import Convention
-from medbench.running.batches import in_batches
+from medbench.running.batches import MOST_TOGETHER, in_batches
 from medbench.running.call_engine import Lost
 from medbench.running.folder_settings import FolderKeywords, FolderSettings
 from medbench.running.pair_scores import (
@@ -39,6 +39,8 @@ from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
 MOST_UNPACKED_BYTES = 64 << 30
+VOLUMES_TOGETHER = 8
+"""Pairs of volumes that travel to a worker together, at most: rows and progress come batch by batch."""
 STRANGE = "labels_of_no_reference"
 
 
@@ -99,7 +101,7 @@ def evaluate_folders(
         notes = [note.replace(str(folder), str(predictions)) for note in file_pairs.notes]
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
-    scoring.refuse_contradictions()
+    scoring.refuse_contradictions(rows)
     aggregates = {
         name: aggregate(mean_statistic, spec, rows, settings.seed) for name, spec in scoring.specs.items()
     }
@@ -148,7 +150,7 @@ class _Scoring:
         self.specs: Mapping[str, MetricSpec] = {}
         self._names: Sequence[str] = ()
         self._nothing: dict[Any, Mapping[str, Packed]] = {}
-        self._unproven: list[CaseRow] = []
+        self._results: dict[str, PairScores] = {}
 
     def rows(self, progress: Progress) -> list[CaseRow]:
         """Rows in the order of the pairs.
@@ -157,23 +159,34 @@ class _Scoring:
             MedbenchError: ``data.no_labels``.
         """
         progress.start("scoring", len(self.pairs))
-        results: dict[str, PairScores] = {}
-        labels = self.settings.labels
+        labels, rows = self.settings.labels, dict[str, CaseRow]()
+        self._score_labels(labels or ())
         for pair, result in self._scored(
             self.pairs if labels is None else [pair._replace(labels=labels) for pair in self.pairs]
         ):
-            results[pair.name] = result
-            reason = _reason(pair, result)
-            if reason:
-                progress.say(f"{pair.name}: {reason}")
+            self._results[pair.name] = result
+            if labels is None and not {*self.labels}.issuperset(result.labels):
+                self._score_labels(sorted({*self.labels, *result.labels}))
+                rows.clear()
+            row = rows[pair.name] = self._row(pair, result)
+            if row.reason:
+                progress.say(f"{pair.name}: {row.reason}")
             progress.advance(1, pair.name)
         progress.finish()
-        self.labels = self._all_labels(results)
+        if not self.labels:
+            raise MedbenchError(
+                "data.no_labels", "No reference holds a label other than 0.", "Check --references."
+            )
+        for name in self._add_others():
+            rows.pop(name, None)
+        return [rows.get(pair.name) or self._row(pair, self._results[pair.name]) for pair in self.pairs]
+
+    def _score_labels(self, labels: Sequence[int]) -> None:
+        """Take labels for those of all rows."""
+        self.labels = labels
         length = "px" if self.settings.spacing == "pixel" else "mm"
-        self.specs = _columns(self.labels, self.conventions, length)
-        self._names = [f"{label}/{one.id}" for label in self.labels for one in self.conventions]
-        self._add_others(results)
-        return [self._row(pair, results[pair.name]) for pair in self.pairs]
+        self.specs = _columns(labels, self.conventions, length)
+        self._names = [f"{label}/{one.id}" for label in labels for one in self.conventions]
 
     def _scored(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, PairScores]]:
         """Scores as they come: in this thread, by threads, or by the workers of an executor."""
@@ -182,34 +195,31 @@ class _Scoring:
             replace(self.settings, group_of=None, workers=1, labels=None),
             loaded_plugins(),
         )
-        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers):
+        volumes = any(suffix_of(Path(pair.reference)) in VOLUME_SUFFIXES for pair in pairs[:1])
+        most = VOLUMES_TOGETHER if volumes else MOST_TOGETHER
+        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers, most):
             if isinstance(batch.result, Lost):
                 yield batch.order[0], PairScores((), Failure("worker.died", batch.result.reason))
             else:
                 yield from zip(batch.order, batch.result, strict=True)
 
-    def _all_labels(self, results: Mapping[str, PairScores]) -> Sequence[int]:
-        if self.settings.labels is not None:
-            return self.settings.labels
-        labels = {label for result in results.values() for label in result.labels}
-        if not labels:
-            raise MedbenchError(
-                "data.no_labels", "No reference holds a label other than 0.", "Check --references."
-            )
-        return sorted(labels)
+    def _add_others(self) -> Sequence[str]:
+        """Score labels that a prediction has and its own reference lacks, but another reference has.
 
-    def _add_others(self, results: dict[str, PairScores]) -> None:
-        """Score labels that a prediction has and its own reference lacks, but another reference has."""
+        Returns:
+            Names of the pairs whose scores are now complete.
+        """
         again = [
             pair._replace(labels=labels)
             for pair in self.pairs
-            if (labels := [label for label in self.labels if label in results[pair.name].others])
+            if (labels := [label for label in self.labels if label in self._results[pair.name].others])
         ]
         for pair, more in self._scored(again):
-            own = results[pair.name]
-            results[pair.name] = own._replace(
+            own = self._results[pair.name]
+            self._results[pair.name] = own._replace(
                 failure=more.failure, scores={**own.scores, **more.scores}, sound=own.sound and more.sound
             )
+        return [pair.name for pair in again]
 
     def _row(self, pair: Pair, result: PairScores) -> CaseRow:
         """A pair's scores, or why there are none; the pair is its own group unless groups are given."""
@@ -224,25 +234,27 @@ class _Scoring:
                 pair.name, group, "missing", dict.fromkeys(self.specs, Score.missing(reason)), {}, reason
             )
         evidence: dict[str, Any] = {FLAGS: result.suspicions} if result.suspicions else {}
-        strange = {label: count for label, count in result.others.items() if label not in result.scores}
+        strange: dict[float, int] = {
+            label: count for label, count in result.others.items() if label not in result.scores
+        }
         if strange:
             text = listed_values(strange, prod(result.shape))
             evidence[STRANGE] = f"label {text} is in no reference"
         by_label = [result.scores.get(label) or self._of_nothing(pair, result) for label in self.labels]
         values = (value for of_label in by_label for value in of_label)
         scores = {name: unpacked_score(value) for name, value in zip(self._names, values, strict=True)}
-        row = CaseRow(pair.name, group, "ok", scores, evidence)
-        if not result.sound or len(result.scores) < len(self.labels):
-            self._unproven.append(row)
-        return row
+        return CaseRow(pair.name, group, "ok", scores, evidence)
 
-    def refuse_contradictions(self) -> None:
+    def refuse_contradictions(self, rows: Sequence[CaseRow]) -> None:
         """Refuse scores of a pair that contradict one another; those that workers found sound are.
 
         Raises:
             MedbenchError: ``record.invariant``.
         """
-        for row in self._unproven:
+        for row in rows:
+            result = self._results[row.case]
+            if row.status != "ok" or (result.sound and len(result.scores) >= len(self.labels)):
+                continue
             by_label = {
                 str(label): {one.id: row.scores[f"{label}/{one.id}"] for one in self.conventions}
                 for label in self.labels

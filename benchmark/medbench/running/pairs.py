@@ -167,6 +167,9 @@ class _Pairing(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self._names)
 
+    def __iter__(self) -> Iterator[Pair]:
+        return map(self._at, range(len(self)))
+
     @overload
     def __getitem__(self, place: int) -> Pair: ...
     @overload

@@ -11,10 +11,11 @@ from typing import Any
 
 from medbench.challenges.declared.coco import CocoImage, coco_tables, read_coco
 from medbench.challenges.declared.declaration import Declaration
+from medbench.challenges.declared.own_table import own_path, read_own_table
 from medbench.challenges.declared.templates import Match, files_below, matches
 from medbench.core.errors import MedbenchError
 from medbench.io.gate.listing import is_metadata
-from medbench.io.tables import plain_text, read_table
+from medbench.io.tables import plain_text
 
 MOST_NAMED = 5
 
@@ -275,13 +276,13 @@ def _below(root: Path, name: str) -> Path:
 
 def _by_table(declaration: Declaration, root: Path) -> Items:
     columns = declaration.columns
-    rows = read_table(_below(root, declaration.table), *columns.values())
+    rows = read_own_table(_below(root, declaration.table), *columns.values())
     key = declaration.modalities[0] if declaration.modalities else "image"
     cases = []
     for row in rows:
         values = {name: row[column].strip() for name, column in columns.items()}
-        image = values["image"]
-        mask = values.get("mask", "")
+        image = own_path(values["image"])
+        mask = own_path(values.get("mask", ""))
         stem = Path(image).with_suffix("").as_posix().removesuffix(".nii")
         cases.append(
             Item(

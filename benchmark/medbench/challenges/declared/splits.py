@@ -205,7 +205,7 @@ def _few(declaration: Declaration, groups: Mapping[str, Sequence[str]], what: st
         hint = (
             f"Each folder is a group ({named(sorted(groups))}). Where a folder is a hospital and not a "
             f"patient, name the patient: --group 'EXPRESSION' on names such as {example}; --group '(.+)' "
-            "takes each image for itself. Else ask for fewer folds."
+            "takes each image for itself. Else add hospitals or ask for fewer splits."
         )
     return MedbenchError(
         "splits.few",

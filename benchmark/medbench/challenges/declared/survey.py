@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medbench.challenges.declared.items import read_data_set_file
+from medbench.challenges.declared.own_table import own_path, read_own_table
 from medbench.challenges.declared.splits import MEANINGS, named
 from medbench.challenges.declared.survey_coco import Survey, survey_coco
 from medbench.challenges.declared.survey_looks import add_looks
@@ -16,12 +17,11 @@ from medbench.challenges.families.mr_volumes.files import check_axes
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.io import images, nifti_mha, raster
-from medbench.io.tables import read_table
 
 _COLUMN_WORDS = {
-    "image": ("image", "img", "image_path", "path", "filename", "file"),
-    "mask": ("mask", "mask_path", "label_path", "segmentation", "annotation"),
-    "class": ("class", "label", "diagnosis", "target", "category"),
+    "image": ("image", "img", "image_path", "path", "filename", "file", "bild", "datei"),
+    "mask": ("mask", "mask_path", "label_path", "segmentation", "annotation", "maske", "segmentierung"),
+    "class": ("class", "label", "diagnosis", "target", "category", "klasse", "diagnose"),
     "split": ("split", "fold", "set", "subset", "partition"),
     "group": ("patient", "patient_id", "group", "subject", "subject_id", "case_group", "video", "lesion_id"),
     "case": ("id", "case", "case_id", "image_id"),
@@ -45,6 +45,15 @@ def survey(folder: Path) -> Survey:
             if result.entries.get("modalities"):
                 _refuse_planes(folder, names)
             return result
+    for name in names:
+        if Path(name).suffix.lower() in (".csv", ".tsv") and "/" not in name:
+            read_own_table(folder / name)  # a table that cannot be read is the likely reason
+    if any(name.startswith("imagesTr/") for name in names):
+        raise MedbenchError(
+            "data.layout_unknown",
+            f"{folder}: has imagesTr, as nnU-Net and MSD lay data out, and no dataset.json.",
+            "Add dataset.json, which names the channels and the labels.",
+        )
     endings = Counter(images.suffix_of(Path(name)) for name in names).most_common(4)
     raise MedbenchError(
         "data.layout_unknown",
@@ -98,7 +107,7 @@ def _table(folder: Path, names: Sequence[str]) -> Survey | None:
     for name in names:
         if Path(name).suffix.lower() not in (".csv", ".tsv") or "/" in name:
             continue
-        rows = guarded(name, lambda name=name: read_table(folder / name))  # type: ignore[misc]
+        rows = guarded(name, lambda name=name: read_own_table(folder / name))  # type: ignore[misc]
         if isinstance(rows, Failure) or not rows:
             continue
         columns = _columns(folder, rows)
@@ -113,7 +122,8 @@ def _columns(folder: Path, rows: Sequence[dict[str, str]]) -> dict[str, str]:
         column = next((one for word in words for one in rows[0] if one.lower() == word), None)
         if column is None or column in columns.values():
             continue
-        if key not in ("image", "mask") or (rows[0][column] and (folder / rows[0][column]).is_file()):
+        path = own_path(rows[0][column])
+        if key not in ("image", "mask") or (path and (folder / path).is_file()):
             columns[key] = column
     return columns
 
@@ -125,8 +135,7 @@ def _of_table(folder: Path, name: str, rows: Sequence[dict[str, str]], columns: 
         columns.pop("class", None)
         add_looks(
             result,
-            [folder / row[columns["image"]] for row in rows],
-            [folder / row[columns["mask"]] for row in rows],
+            *([folder / own_path(row[columns[role]]) for row in rows] for role in ("image", "mask")),
         )
     else:
         classes = sorted({row[columns["class"]] for row in rows if row[columns["class"]]})

@@ -13,9 +13,9 @@ from medbench.challenges.declared.survey_looks import add_looks
 from medbench.core.errors import MedbenchError
 from medbench.io import images
 
-IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames")
+IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames", "bilder", "bild")
 MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth", "groundtruth", "gt",
-              "segmentation", "segmentations")  # fmt: skip
+              "segmentation", "segmentations", "masken", "maske")  # fmt: skip
 MASK_ENDINGS = (*(f"_{word}" for word in MASK_WORDS), "_seg")
 IMAGE_ENDINGS = ("_image", "_img")
 FEW_GROUPS, MANY_IMAGES = 10, 10
@@ -163,8 +163,14 @@ def _lower_folders(name: str) -> list[str]:
 
 def _in_tree(name: str, word: str, ending: str) -> _File:
     parts, place = Path(name).parts[:-1], _lower_folders(name).index(word)
-    case = _stem(name).removesuffix(ending)
-    return _File(name, parts, case, f"{{case}}{ending}", "/".join(parts[:place] + parts[place + 1 :]))
+    case, own = _cut(_stem(name), ending)
+    return _File(name, parts, case, f"{{case}}{own}", "/".join(parts[:place] + parts[place + 1 :]))
+
+
+def _cut(stem: str, ending: str) -> tuple[str, str]:
+    """A name before an ending, and the ending in the letters that the name has."""
+    place = len(stem) - len(ending) if stem.lower().endswith(ending) else len(stem)
+    return stem[:place], stem[place:]
 
 
 def _shared_ending(names: Iterable[str], endings: Sequence[str] = MASK_ENDINGS) -> str:
@@ -187,17 +193,19 @@ def _case_folders(names: Sequence[str]) -> _Sides | None:
 
 def _side_by_side(names: Sequence[str]) -> _Sides | None:
     """``x.png`` or ``x_image.png``, and ``x_mask.png``, in one folder."""
-    counts = Counter(end for name in names for end in MASK_ENDINGS if _stem(name).endswith(end))
+    counts = Counter(end for name in names for end in MASK_ENDINGS if _stem(name).lower().endswith(end))
     if not counts:
         return None
     ending = counts.most_common(1)[0][0]
-    of_images = _shared_ending((name for name in names if not _stem(name).endswith(ending)), IMAGE_ENDINGS)
+    of_images = _shared_ending(
+        (name for name in names if not _stem(name).lower().endswith(ending)), IMAGE_ENDINGS
+    )
     pictures, masks = list[_File](), list[_File]()
     for name in names:
         parts, stem = Path(name).parts[:-1], _stem(name)
-        own = ending if stem.endswith(ending) else of_images
-        file = _File(name, parts, stem.removesuffix(own), f"{{case}}{own}", "/".join(parts))
-        (masks if stem.endswith(ending) else pictures).append(file)
+        is_mask = stem.lower().endswith(ending)
+        case, own = _cut(stem, ending if is_mask else of_images)
+        (masks if is_mask else pictures).append(_File(name, parts, case, f"{{case}}{own}", "/".join(parts)))
     return pictures, masks
 
 

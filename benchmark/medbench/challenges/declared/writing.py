@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.project import PROJECT_FILE, find_project, read_project
 
+_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa"})
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = "# Data sets, models and predictions of this project, by name: medbench run -m MODEL -c NAME.\n"
 
@@ -23,8 +25,12 @@ def name_of(folder: Path) -> str:
 
     >>> name_of(Path("Our Polyps-2"))
     'our_polyps_2'
+    >>> name_of(Path("Größe é"))
+    'groesse_e'
     """
-    return re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_") or "own"
+    plain = folder.resolve().name.lower().translate(_LETTERS)
+    letters = "".join(one for one in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(one))
+    return re.sub(r"[^a-z0-9]+", "_", letters).strip("_") or "own"
 
 
 def declaration_text(section: str, entries: Mapping[str, Any]) -> str:
@@ -58,7 +64,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
                 f"{path}: [data.{name}] exists already.",
                 "Choose another --name, or edit it.",
             )
-        before = path.read_text(encoding="utf-8").rstrip() + "\n\n"
+        before = path.read_text(encoding="utf-8-sig").rstrip() + "\n\n"
     root = Path(os.path.relpath(folder.resolve(), path.resolve().parent)).as_posix()
     title = folder.resolve().name if name == name_of(folder) else name
     text = (before or _HEAD) + declaration_text(f"data.{name}", {"title": title, "root": root, **entries})
