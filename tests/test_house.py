@@ -4,8 +4,11 @@ import ast
 import re
 import tomllib
 from collections import defaultdict
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+
+import pytest
 
 from golden_files import GOLDEN
 from medbench.challenges.base import Challenge
@@ -14,7 +17,61 @@ from medbench.core.package import PACKAGE
 MOST_LINES, MOST_PARAMETERS, MOST_MEMBERS = 400, 8, 20
 NETWORK_ROOMS = ("models",)
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-PARTICIPLES = {"asked", "found", "loaded", "picked", "resolved", "told", "wanted"}
+IRREGULAR = set(  # participles that do not end in -ed
+    re.findall(
+        r"\w+",
+        """begun borne broken brought built bought burnt caught chosen dealt done drawn driven eaten fallen
+        fed felt forgotten found frozen given gone got grown heard held kept known laid learnt left lent
+        lost made meant met mistaken overwritten paid proven rebuilt rewritten said seen sent shown sold
+        sought spelt spent spoken stood stuck taken taught thought thrown told torn understood undone
+        unseen won written""",
+    )
+)
+NOUNS = {"need", "seed", "speed"}  # that end in -ed
+PUBLIC = {  # attributes and arguments whose names others hold, and who does
+    "boxed": "SurfacePair, by which metrics of others measure",
+    "compiled": "JSON of profiles",
+    "dashed": "core.overlay.Stroke, by which challenges of others draw",
+    "expected": "what every reader of files is told to expect of one; a submission's Trial",
+    "failed": "records and boards",
+    "finished": "records",
+    "frozen": "option of the model cm_cgns/classifier; JSON of studies and trainings",
+    "kept": "result of medbench.run",
+    "known": "result of medbench.load_predictor",
+    "labelled": "core.sample.TrainingImage, which challenges of others give",
+    "lost": "JSON of boards and studies",
+    "measured": "JSON of boards and profiles",
+    "padded": "input contracts in weights and medbench.toml",
+    "pooled": "core.result_table.MetricSpec, which challenges of others state; records",
+    "published": "JSON of boards",
+    "refused": "JSON of trainings with a start",
+    "resumed": "result of medbench.run",
+    "scored": "records and boards",
+    "sealed": "JSON of boards",
+    "seen": "a buffer in the checkpoints of dmaf_net's training",
+    "signed": "core.result_table.MetricSpec",
+    "started": "records",
+    "tried": "JSON of profiles",
+    "turned": "io.gate.image_header.ImageHeader, which challenges read",
+    "uncounted": "JSON of profiles",
+    "undefined": "records and boards",
+    "uploaded": "submission.toml",
+}
+LATER = {  # renamed with the next change of the code, of which the shipped rows are
+    "challenges/declared/splits.py": {"given", "kept", "moved"},
+    "challenges/declared/survey_looks.py": {"shown"},
+    "challenges/mask_sizes.py": {"known"},
+    "inference/enlarging.py": {"stored"},
+    "inference/map_objects.py": {"stored"},
+    "inference/slides.py": {"prepared", "submitted"},
+}
+SIDES = {
+    "right",
+    "top",
+    "above",
+    "width",
+    "height",
+}  # beside one of these, left is a side and nothing that is over
 SHARED_ROOMS = {"declared", "families", "simulators"}
 SHARED_NAMES = {  # the folder says the rest
     "arrays",
@@ -47,6 +104,16 @@ SHARED_NAMES = {  # the folder says the rest
     "tables",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A name where it is bound: an attribute in a class's body and an argument may be public."""
+
+    name: str
+    line: int
+    is_public: bool
+    others: frozenset[str]
 
 
 def functions(path):
@@ -138,17 +205,77 @@ def test_golden_files_are_read_by_one_fixture():
     assert others == []
 
 
-def test_variables_say_what_they_hold():
-    names = [
-        f"{path.relative_to(PACKAGE)}:{node.lineno} {name}"
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (name := _bound_name(node)) in PARTICIPLES
-    ]
-    assert names == []
+def test_variables_are_nouns():
+    wrong, public, later = [], set(), defaultdict(set)
+    for path in FILES:
+        for binding in bindings(ast.parse(path.read_text(encoding="utf-8"))):
+            name = path.relative_to(PACKAGE).as_posix()
+            if not is_participle(binding.name):
+                continue
+            if binding.name in PUBLIC and binding.is_public:
+                public.add(binding.name)
+            elif binding.name in LATER.get(name, ()):
+                later[name].add(binding.name)
+            elif not (binding.name == "left" and binding.others & SIDES):
+                wrong.append(f"{name}:{binding.line} {binding.name}")
+    assert wrong == []
+    assert set(PUBLIC) - public == set()
+    assert later == LATER
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("found = 1", ["found"]),
+        ("def f(resolved, /, *told, wanted=1): ...", ["resolved", "told", "wanted"]),
+        ("for _kept in (need, speed): seed = 1", ["_kept"]),
+        ("with a as opened:\n    x = [shown for shown in opened]", ["opened", "shown"]),
+        ("try: ...\nexcept OSError as refused: ...", ["refused"]),
+        ("match a:\n    case [1, *taken] as matched: ...", ["matched", "taken"]),
+        ("def f(box):\n    left, right = box", []),
+        ("def f(cases):\n    left = cases", ["left"]),
+        ("def f():\n    pooled = 1\nclass C:\n    pooled = 1", ["pooled"]),
+    ],
+)
+def test_participles_are_recognised(source, names):
+    assert names == sorted(
+        binding.name
+        for binding in bindings(ast.parse(source))
+        if is_participle(binding.name)
+        and not (binding.name in PUBLIC and binding.is_public)
+        and not (binding.name == "left" and binding.others & SIDES)
+    )
+
+
+def is_participle(name):
+    word = name.strip("_")
+    return word in IRREGULAR or (re.fullmatch("[a-z]+ed", word) is not None and word not in NOUNS)
+
+
+def bindings(tree):
+    """Every name that a module binds, with the names around it."""
+    return _bindings_below(tree, arguments=frozenset(), others=frozenset(), is_class=False)
+
+
+def _bindings_below(node, *, arguments, others, is_class):
+    for child in ast.iter_child_nodes(node):
+        name = _bound_name(child)
+        if name:
+            yield Binding(name, child.lineno, is_class or name in arguments, others)
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inside = {
+                "arguments": frozenset(below.arg for below in ast.walk(child) if isinstance(below, ast.arg)),
+                "others": frozenset(_bound_name(below) for below in ast.walk(child)),
+                "is_class": isinstance(child, ast.ClassDef),
+            }
+        else:
+            inside = {"arguments": arguments, "others": others, "is_class": is_class}
+        yield from _bindings_below(child, **inside)
 
 
 def _bound_name(node):
     if isinstance(node, ast.arg):
         return node.arg
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        return node.name or ""
     return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""

@@ -65,6 +65,10 @@ def run(command, *, input="", capture_output=True, text=True, check=False):
         return subprocess.CompletedProcess(command, code, paths[1].read_text(), paths[2].read_text())
 
 
+if not sys.platform.startswith("linux"):  # where no process opens another's streams
+    Popen, run = subprocess.Popen, subprocess.run
+
+
 class Nursery:
     """A process of its own that has imported further modules, from which programs are forked one by one."""
 

@@ -342,7 +342,7 @@ def test_killing_a_run_in_the_middle_of_a_slide_and_repeating_it_gives_the_same_
         SLIDE, SilentProgress(), tmp_path / "data", {"slides": 1, "size": 3600 if full else 2400}
     )
     arguments = ["run", "-m", MODEL, "-c", "kpis_slide"]
-    arguments += ["--data", str(data), "--weights", "none", "--image-size", "256", "--tiling", "patch_px=256"]
+    arguments += ["--data", str(data), "--weights", "none", "--image-size", "192", "--tiling", "patch_px=256"]
     arguments += ["--tiling", "margin_px=32", "--tiling", "blend_px=32", "--tiling", "min_object_px=0"]
 
     whole = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(tmp_path / "whole"))

@@ -166,3 +166,14 @@ def test_imagestr_without_dataset_json_is_told(place):
     (place / "Task/imagesTr/a_0000.nii.gz").write_bytes(b"")
     with pytest.raises(MedbenchError, match=r"has imagesTr, .* and no dataset\.json"):
         declare(place / "Task")
+
+
+def test_a_project_file_as_a_windows_editor_saves_it(place):
+    for index in range(10):
+        _pair(place / f"png/images/{index}.png", place / f"png/masks/{index}.png", index)
+    declare(place / "png", "ours")
+    project = place / "medbench.toml"
+    project.write_bytes(b"\xef\xbb\xbf" + project.read_text().replace("\n", "\r\n").encode())
+    assert _errors("ours") == []
+    declare(place / "png", "again")
+    assert {"ours", "again"} <= set(medbench.list_challenges())

@@ -7,9 +7,11 @@ import torch
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
+from medbench.core.progress import SilentProgress
 from medbench.inference.weights import load_checkpoint, load_into, save_checkpoint
 from medbench.inference.wrappers import peelings, unwrapped
 from medbench.models import create_model
+from medbench.running import job
 from medbench.running.request import Request
 from medbench.running.setup import Setup
 from medbench.running.weights import read_weights
@@ -185,6 +187,20 @@ def test_weights_of_other_labels_of_the_same_number_are_refused_with_both_lists(
     changed = {**facts, "challenge": "brats2024_gli", "classes": {"label_map": exchanged}}
     save_checkpoint(path, state, changed)
     refused("weights.other_labels", lambda: setup_of("brats2024_gli", path))
+
+
+def test_weights_that_do_not_fit_are_refused_before_any_data_are_drawn(state, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(job, "resolve_data", lambda *arguments: drawn.append(arguments))
+    name = next(name for name, tensor in state.items() if tensor.is_floating_point())
+    broken, other = tmp_path / "nan.pt", tmp_path / "other.pt"
+    torch.save({**state, name: torch.full_like(state[name], float("nan"))}, broken)
+    facts = {"model": "dssau_net", "options": {}, "num_classes": 2, "num_image_classes": None}
+    save_checkpoint(other, state, facts)
+    for path, code in ((broken, "weights.not_finite"), (other, "weights.other_model")):
+        request = Request.of(MODEL, "cvc_clinicdb", weights=path)
+        refused(code, lambda request=request: job.resolve(request, SilentProgress()))
+    assert not drawn
 
 
 def test_no_label_map_is_made_of_what_is_no_number(one_thread):

@@ -133,7 +133,7 @@ def parse_toml(text: bytes) -> dict[str, Any]:
         ValueError: for whatever is no TOML in UTF-8, lists nested too deep and endless numbers included.
     """
     try:
-        return tomllib.loads(text.decode("utf-8"))
+        return tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise
     except (RecursionError, ValueError) as error:

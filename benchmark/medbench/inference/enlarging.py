@@ -19,7 +19,7 @@ Band = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
-def above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, Band]:
+def above_half(foreground_map: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, Band]:
     """Where rows of the map exceed one half at the working level: a first column, and a mask from there.
 
     The map is interpolated between the centres of its pixels. No value is above or below all four around it,
@@ -27,7 +27,7 @@ def above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tup
     each side, the values of other squares are exact in float32, in whatever order their terms are added.
 
     Args:
-        stored: the map.
+        foreground_map: the map.
         grid: its tiles.
         start: first row of the slide.
         stop: last row of the slide, exclusive.
@@ -39,11 +39,11 @@ def above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tup
     factor = grid.scale.denominator
     width = grid.shape[1]
     if grid.scale == 1:
-        return 0, np.where(stored.window(start, stop)[:, :width] > _HALF, np.uint8(255), np.uint8(0))
+        return 0, np.where(foreground_map.window(start, stop)[:, :width] > _HALF, np.uint8(255), np.uint8(0))
     if is_in_squares(grid):
-        return _by_squares(stored, factor, (start, stop), width)
+        return _by_squares(foreground_map, factor, (start, stop), width)
     mask = np.zeros((stop - start, width), np.uint8)
-    for first, part in parts_above_half(stored, grid, start, stop):
+    for first, part in parts_above_half(foreground_map, grid, start, stop):
         inside = part[:, : width - first]
         np.multiply(inside, np.uint8(255), out=mask[:, first : first + inside.shape[1]])
     return 0, mask
@@ -61,8 +61,8 @@ def _by_squares(stored: StoredMask, factor: int, rows: tuple[int, int], width: i
     left, right = int(columns[0]), int(columns[-1]) + 1
     lines = whole.part(slice(left, right)).enlarged(factor)
     top, begin = rows[0] - (first * factor - half), left * factor - half
-    skipped = max(0, -begin)
-    return begin + skipped, lines[top : top + rows[1] - rows[0], skipped : width - begin]
+    n_outside = max(0, -begin)
+    return begin + n_outside, lines[top : top + rows[1] - rows[0], n_outside : width - begin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +132,26 @@ def _shares(factor: int) -> npt.NDArray[np.float32]:
 
 
 def parts_above_half(
-    stored: StoredMask, grid: TileGrid, start: int, stop: int
+    foreground_map: StoredMask, grid: TileGrid, start: int, stop: int
 ) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
     """Where rows of the map exceed one half at the working level: first columns, and masks from there.
 
     Beyond these columns no pixel does, as interpolation exceeds no pixel that it is between. Where its sums
     are exact, columns by themselves have the values that they have among all, so only those are computed.
     """
-    first, last = _rows_between(stored, grid, start, stop)
-    occupied = np.asarray(stored.window(first, last).max(axis=0) > _HALF)
+    first, last = _rows_between(foreground_map, grid, start, stop)
+    is_foreground = np.asarray(foreground_map.window(first, last).max(axis=0) > _HALF)
     unit = grid.scale.numerator
-    if occupied.any() and not _interpolates_exactly(grid):
-        occupied[:] = True
-    near = np.convolve(occupied, np.ones(5, np.int8))[2:-2] > 0
+    if is_foreground.any() and not _interpolates_exactly(grid):
+        is_foreground[:] = True
+    near = np.convolve(is_foreground, np.ones(5, np.int8))[2:-2] > 0
     units = near.reshape(-1, unit).any(axis=1)
     changes = np.flatnonzero(np.diff(np.pad(units, 1).view(np.int8))) * unit
     for begin, end in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
-        yield grid.slide_px(begin), enlarged_rows(stored, grid, start, stop, slice(begin, end)) > _HALF
+        yield (
+            grid.slide_px(begin),
+            enlarged_rows(foreground_map, grid, start, stop, slice(begin, end)) > _HALF,
+        )
 
 
 def is_in_squares(grid: TileGrid) -> bool:
@@ -163,12 +166,12 @@ def _interpolates_exactly(grid: TileGrid) -> bool:
 
 
 def enlarged_rows(
-    stored: StoredMask, grid: TileGrid, start: int, stop: int, columns: slice
+    foreground_map: StoredMask, grid: TileGrid, start: int, stop: int, columns: slice
 ) -> npt.NDArray[np.float32]:
     """Rows of the map at the working level, interpolated between the centres of its pixels.
 
     Args:
-        stored: the map.
+        foreground_map: the map.
         grid: its tiles.
         start: first row of the slide.
         stop: last row of the slide, exclusive.
@@ -180,27 +183,27 @@ def enlarged_rows(
     import cv2
 
     if grid.scale == 1:
-        return np.asarray(stored.window(start, stop)[:, columns], np.float32)
-    low, high, share = _between_rows(stored, grid, start, stop)
+        return np.asarray(foreground_map.window(start, stop)[:, columns], np.float32)
+    low, high, share = _between_rows(foreground_map, grid, start, stop)
     first = int(low[0])
-    window = np.asarray(stored.window(first, int(high[-1]) + 1)[:, columns], np.float32)
+    window = np.asarray(foreground_map.window(first, int(high[-1]) + 1)[:, columns], np.float32)
     rows = window[low - first] * (1 - share) + window[high - first] * share
     width = grid.slide_px(rows.shape[1])
     return np.asarray(cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _rows_between(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, int]:
+def _rows_between(foreground_map: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, int]:
     """First and last (exclusive) row of the map that interpolation to rows of the slide reads."""
     if grid.scale == 1:
         return start, stop
-    low, high, _ = _between_rows(stored, grid, start, stop)
+    low, high, _ = _between_rows(foreground_map, grid, start, stop)
     return int(low[0]), int(high[-1]) + 1
 
 
 def _between_rows(
-    stored: StoredMask, grid: TileGrid, start: int, stop: int
+    foreground_map: StoredMask, grid: TileGrid, start: int, stop: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """For each row of the slide, the two rows of the map around it, and the weight of the second."""
-    places = np.clip((np.arange(start, stop) + 0.5) * float(grid.scale) - 0.5, 0, stored.shape[0] - 1)
+    places = np.clip((np.arange(start, stop) + 0.5) * float(grid.scale) - 0.5, 0, foreground_map.shape[0] - 1)
     low = np.floor(places).astype(np.int64)
-    return low, np.minimum(low + 1, stored.shape[0] - 1), (places - low).astype(np.float32)[:, None]
+    return low, np.minimum(low + 1, foreground_map.shape[0] - 1), (places - low).astype(np.float32)[:, None]

@@ -68,8 +68,8 @@ class MapObjects:
         mask = ListedMask(shape, tuple(window for window, _ in windows))
         if self.settings.max_hole_px <= 0:
             return mask
-        filled = (self._with_filled(mask, window) for window, alone in windows if not alone)
-        return ListedMask(shape, (*mask.windows, *filled))
+        windows_without_holes = (self._with_filled(mask, window) for window, alone in windows if not alone)
+        return ListedMask(shape, (*mask.windows, *windows_without_holes))
 
     def _with_filled(self, mask: ListedMask, window: MaskWindow) -> MaskWindow:
         """What is in a window of the mask, small holes filled."""

@@ -31,8 +31,8 @@ class MapRows:
         self.identity = identity
         self.stored = StoredMask(folder / "map.raw", grid.map_shape)
         self._state = folder / "state.npz"
-        self.done, carried = self._resumed()
-        self._sums = self._next_row(carried)
+        self.done, remainder = self._resumed()
+        self._sums = self._next_row(remainder)
 
     def _resumed(self) -> tuple[int, npt.NDArray[np.uint32]]:
         if self._state.exists():
@@ -42,9 +42,9 @@ class MapRows:
         self.stored.allocate()
         return 0, np.zeros((self.grid.blend, self.grid.map_shape[1]), np.uint32)
 
-    def _next_row(self, carried: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    def _next_row(self, remainder: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         sums = np.zeros((self.grid.span, self.grid.map_shape[1]), np.uint32)
-        sums[: self.grid.blend] = carried
+        sums[: self.grid.blend] = remainder
         return sums
 
     def add(self, tiles: Band, columns: Sequence[int]) -> None:
@@ -59,26 +59,26 @@ class MapRows:
         for column, tile in zip(columns, tiles, strict=True):
             across, left = grid.weights(column, grid.counts[1]), column * grid.step
             width = min(grid.span, sums.shape[1] - left)
-            weighted = tile[:, :width].astype(np.uint32)
-            weighted *= down[:, None]
-            weighted *= across[None, :width]
-            sums[:, left : left + width] += weighted
+            product = tile[:, :width].astype(np.uint32)
+            product *= down[:, None]
+            product *= across[None, :width]
+            sums[:, left : left + width] += product
 
     def end_row(self) -> None:
         """Write the row to the map, then what the next row needs to go on from it."""
         grid, sums = self.grid, self._sums
         is_last = self.done + 1 == grid.counts[0]
-        finished = sums if is_last else sums[: grid.step]
+        sums_of_rows = sums if is_last else sums[: grid.step]
         first = self.done * grid.step
-        height = min(len(finished), self.stored.shape[0] - first)
+        height = min(len(sums_of_rows), self.stored.shape[0] - first)
         if height > 0:
             window = self.stored.window(first, first + height, "r+")
-            window[:] = (finished[:height] + np.uint32(ONE * ONE // 2)) >> _SHIFT
+            window[:] = (sums_of_rows[:height] + np.uint32(ONE * ONE // 2)) >> _SHIFT
             window.flush()
-        carried = np.zeros((grid.blend, sums.shape[1]), np.uint32)
+        remainder = np.zeros((grid.blend, sums.shape[1]), np.uint32)
         if not is_last:
-            carried[:] = sums[grid.step : grid.step + grid.blend]
+            remainder[:] = sums[grid.step : grid.step + grid.blend]
         self.done += 1
         with atomic_path(self._state) as temporary:
-            np.savez(temporary, identity=self.identity, rows_done=self.done, carried=carried)
-        self._sums = self._next_row(carried)
+            np.savez(temporary, identity=self.identity, rows_done=self.done, carried=remainder)
+        self._sums = self._next_row(remainder)

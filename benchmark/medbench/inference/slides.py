@@ -183,11 +183,11 @@ class SlidePredictor:
                     tiles = np.concatenate([tile.result() for tile in waiting.popleft()])
                 yield tiles
 
-    def _predicted(self, prepared: npt.NDArray[np.float32], grid: TileGrid) -> Band:
+    def _predicted(self, inputs: npt.NDArray[np.float32], grid: TileGrid) -> Band:
         """Probabilities of a batch of tiles, 0 to 255, without margins, ``(tiles, span, span)``."""
         with self._timed("forward"):
             inner = slice(grid.margin, grid.tile - grid.margin)
-            return foreground_255(self.network.logits(prepared)[..., inner, inner])
+            return foreground_255(self.network.logits(inputs)[..., inner, inner])
 
     def _batch_size(self, grid: TileGrid) -> int:
         if self.network.device.type != "cpu":
@@ -196,15 +196,15 @@ class SlidePredictor:
 
     def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path) -> ListedMask | StoredMask:
         """The map at the working level, thresholded and cleaned."""
-        stored = StoredMask(folder / "map.raw", grid.map_shape)
+        foreground_map = StoredMask(folder / "map.raw", grid.map_shape)
         with _workers() as workers:
             if is_in_squares(grid):
-                objects = MapObjects(stored, grid, self.settings)
+                objects = MapObjects(foreground_map, grid, self.settings)
                 if objects.fit_into_memory():
                     return objects.drawn(grid.shape, partial(blank, tissue), workers)
             mask = StoredMask(folder / "mask.raw", grid.shape)
             mask.allocate()
-            threshold = partial(_threshold, stored, grid, tissue, mask)
+            threshold = partial(_threshold, foreground_map, grid, tissue, mask)
             deque(workers.map(threshold, mask.bands()), maxlen=0)
         clean(mask, min_object_px=self.settings.min_object_px, max_hole_px=self.settings.max_hole_px)
         return mask
@@ -216,22 +216,22 @@ class SlidePredictor:
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        started = time.perf_counter()
+        begin_s = time.perf_counter()
         try:
             yield
         finally:
-            self.time_s[phase] += time.perf_counter() - started
+            self.time_s[phase] += time.perf_counter() - begin_s
 
 
 def _threshold(
-    stored: StoredMask,
+    foreground_map: StoredMask,
     grid: TileGrid,
     tissue: npt.NDArray[np.bool_],
     mask: StoredMask,
     band: tuple[int, int],
 ) -> None:
     """Write a band of rows of the mask: where the map exceeds one half on tissue."""
-    first, inside = above_half(stored, grid, *band)
+    first, inside = above_half(foreground_map, grid, *band)
     if inside.size:
         blank(tissue, inside, band[0], first)
         mask.window(*band, "r+")[:, first : first + inside.shape[1]] = inside

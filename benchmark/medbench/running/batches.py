@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def in_batches(
-    call: Callable[[Sequence[W]], R], works: Sequence[W], workers: int | Executor
+    call: Callable[[Sequence[W]], R], works: Sequence[W], workers: int | Executor, most: int = MOST_TOGETHER
 ) -> Iterator[Done[Sequence[W], R]]:
     """Results of batches, as they come; what is in a batch whose worker dies goes again one by one.
 
@@ -27,8 +27,9 @@ def in_batches(
         call: at the top of a module, or a partial of such a function, so that it travels by name.
         works: things to work on, small values with paths; may be made when they are asked for.
         workers: number of threads, or an executor.
+        most: things in a batch, at most.
     """
-    due: Iterable[Sequence[W]] = _batches(works)
+    due: Iterable[Sequence[W]] = _batches(works, most)
     if workers == 1:
         yield from in_turn(call, due)
         return
@@ -43,9 +44,9 @@ def in_batches(
             due = again
 
 
-def _batches(works: Sequence[W]) -> Iterator[Sequence[W]]:
+def _batches(works: Sequence[W], most: int) -> Iterator[Sequence[W]]:
     start = 0
     while start < len(works):
-        size = max(1, min(MOST_TOGETHER, (len(works) - start) // SHARES))
+        size = max(1, min(most, (len(works) - start) // SHARES))
         yield works[start : start + size]
         start += size

@@ -87,9 +87,9 @@ def declare(
     declaration = read_declaration(name, read_project(path).data[name], path)
     splits = split_ids(declaration, cases)
     if declaration.splits.rule == "given":
-        shared, count = shared_groups(cases, splits, tuple(splits))
-        if shared:
-            text = f"{len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+        groups, count = shared_groups(cases, splits, tuple(splits))
+        if groups:
+            text = f"{len(groups)} of {count} groups lie in more than one split: {named(groups)}."
             result.faults.append(f"{text} {KEEP_APART}")
     sentences = [*result.lines, *(result.groups if wishes.group is None else ())]
     lines = [f"{folder}: {line}" for line in sentences] + [f"error: {fault}" for fault in result.faults]

@@ -81,6 +81,7 @@ class _Slot:
     def __init__(self, cuda_device: str, threads: int, ends_at_ctrl_c: bool = False) -> None:
         self._initial = (cuda_device, threads, ends_at_ctrl_c)
         self._pool: ProcessPoolExecutor | None = None
+        self._closing = threading.Lock()
 
     def fork(self) -> None:
         """Start the process as a copy of this one."""
@@ -108,10 +109,11 @@ class _Slot:
         return ProcessPoolExecutor(1, context, _prepare_process, self._initial)
 
     def close(self, wait: bool = False) -> None:
-        """End the process; without ``wait`` it may outlast this call."""
-        if self._pool is not None:
-            self._pool.shutdown(wait, cancel_futures=True)
-        self._pool = None
+        """End the process; without ``wait`` it may outlast this call. One of two such calls waits."""
+        with self._closing:
+            if self._pool is not None:
+                self._pool.shutdown(wait, cancel_futures=True)
+            self._pool = None
 
 
 def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> None:

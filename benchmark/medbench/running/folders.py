@@ -23,7 +23,7 @@ from medbench.io.images import VOLUME_SUFFIXES, suffix_of
 from medbench.metrics import metric
 from medbench.metrics.checks.invariants import check_structures
 from medbench.metrics.convention import Convention
-from medbench.running.batches import in_batches
+from medbench.running.batches import MOST_TOGETHER, in_batches
 from medbench.running.call_engine import Lost
 from medbench.running.folder_settings import FolderKeywords, FolderSettings
 from medbench.running.pair_scores import (
@@ -39,6 +39,8 @@ from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
 MOST_UNPACKED_BYTES = 64 << 30
+VOLUMES_TOGETHER = 8
+"""Pairs of volumes that travel to a worker together, at most: rows and progress come batch by batch."""
 STRANGE = "labels_of_no_reference"
 
 
@@ -193,7 +195,9 @@ class _Scoring:
             replace(self.settings, group_of=None, workers=1, labels=None),
             loaded_plugins(),
         )
-        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers):
+        volumes = any(suffix_of(Path(pair.reference)) in VOLUME_SUFFIXES for pair in pairs[:1])
+        most = VOLUMES_TOGETHER if volumes else MOST_TOGETHER
+        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers, most):
             if isinstance(batch.result, Lost):
                 yield batch.order[0], PairScores((), Failure("worker.died", batch.result.reason))
             else:

@@ -24,7 +24,7 @@ from medbench.running.networks import NetworkPlan
 from medbench.running.request import Request, RunPlan
 from medbench.running.retraining import how_trained, took
 from medbench.running.setup import Setup
-from medbench.running.weights import choose_weights, refuse_leak
+from medbench.running.weights import Weights, choose_weights, given_weights, refuse_leak
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +229,14 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
     plan = request.plan()
     request, challenge = plan.request, plan.challenge
     split = str(request.split)
+    given = given_weights(plan)
+    if given is not None:
+        Setup.of(plan, given)
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     parts = challenge.release.parts(split)
     if not parts and request.repeats == 1:
-        setup = _setup(plan, data, progress)
+        setup = _fitted(plan, given or choose_weights(plan, data, progress))
         return Job(_completed(request, setup), setup, data, cases)
     folds = {case.id.partition("/")[0] for case in cases}
     setups = {}
@@ -241,14 +244,17 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
         if parts and part not in folds:
             continue
         of_part = dataclasses.replace(plan, request=dataclasses.replace(request, split=part))
-        setups[part] = [_setup(of_part, data, progress, repeat) for repeat in range(request.repeats)]
+        setups[part] = [
+            _fitted(of_part, given or choose_weights(of_part, data, progress, repeat), repeat)
+            for repeat in range(request.repeats)
+        ]
     first = next(iter(setups.values()))[0]
     return FoldedJob(_completed(request, first), setups, data, cases)
 
 
-def _setup(plan: RunPlan, data: Data, progress: Progress, repeat: int = 0) -> Setup:
+def _fitted(plan: RunPlan, weights: Weights, repeat: int = 0) -> Setup:
+    """The setup of a request with weights that fit the network, the labels and the split."""
     request, challenge = plan.request, plan.challenge
-    weights = choose_weights(plan, data, progress, repeat)
     setup = Setup.of(plan, weights)
     if repeat:
         setup = dataclasses.replace(setup, seed=request.seed + repeat)

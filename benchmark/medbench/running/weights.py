@@ -85,8 +85,24 @@ def read_weights(
     return Weights(kind, path, load_checkpoint(path, verify))
 
 
+def given_weights(plan: RunPlan) -> Weights | None:
+    """Weights that a request names by their file, or that it does without; ``None`` where data decide.
+
+    Raises:
+        MedbenchError: as :func:`read_weights` and a framework's own reading.
+    """
+    network, path = plan.network, plan.request.weights_file
+    if plan.request.weights == NONE or not network.entry.learns:
+        return Weights()
+    if path is None:
+        return None
+    if network.framework is not None:
+        path = network.framework.import_weights(path, network.name, cache_folder() / "imported")
+    return read_weights(path)
+
+
 def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 0) -> Weights:
-    """Weights of a request: from its file, from an earlier training, or fitted now on a synthetic sample.
+    """Weights of a request that names none: from an earlier training, or fitted now on a synthetic sample.
 
     Args:
         plan: the request.
@@ -95,17 +111,9 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
         repeat: which of the request's repeats; each learns with a seed of its own.
 
     Raises:
-        MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights` and a framework's own
-            reading.
+        MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights`.
     """
     request, challenge, network = plan.request, plan.challenge, plan.network
-    if request.weights == NONE or not network.entry.learns:
-        return Weights()
-    path = request.weights_file
-    if path is not None:
-        if network.framework is not None:
-            path = network.framework.import_weights(path, network.name, cache_folder() / "imported")
-        return read_weights(path)
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
     refuse_leak(challenge, training_split, split, "Weights would be learnt from")

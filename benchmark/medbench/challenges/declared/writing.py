@@ -64,7 +64,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
                 f"{path}: [data.{name}] exists already.",
                 "Choose another --name, or edit it.",
             )
-        before = path.read_text(encoding="utf-8").rstrip() + "\n\n"
+        before = path.read_text(encoding="utf-8-sig").rstrip() + "\n\n"
     root = Path(os.path.relpath(folder.resolve(), path.resolve().parent)).as_posix()
     title = folder.resolve().name if name == name_of(folder) else name
     text = (before or _HEAD) + declaration_text(f"data.{name}", {"title": title, "root": root, **entries})
