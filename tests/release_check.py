@@ -164,10 +164,8 @@ def points(asked, folder):
         for name, (pattern, options) in lanes.items():
             if name in asked.only:
                 place = folder / f"{name}-{python}"
-                yield (
-                    place.name,
-                    functools.partial(installed, folder / "dist", pattern, python, place, options),
-                )
+                archive = folder / "dist", pattern
+                yield place.name, functools.partial(installed, archive, python, place, options)
 
 
 def installed(archive, python, place, options):

@@ -1,5 +1,6 @@
 """``make release-check`` tries every point and ends with a table of verdicts."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -37,8 +38,30 @@ def test_a_command_that_ends_with_another_code_is_told_by_its_last_line(tmp_path
     assert "first\nlast" in str(fault.value)
 
 
-def test_a_lane_without_an_archive_does_not_pass(tmp_path):
-    def lane():
-        return release_check.installed((tmp_path, "*.whl"), "3.11", tmp_path, {})
-
-    assert release_check.judged("wheel-3.11", lane)[1] == "not passed"
+def test_every_lane_that_is_asked_for_is_called_with_its_archive(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(release_check, "lane", lambda *words, **options: called.append((*words, options)))
+    monkeypatch.setattr(release_check, "built", lambda archives: "")
+    monkeypatch.setattr(release_check, "here", lambda commands, cache: "")
+    asked = argparse.Namespace(
+        python=["3.11", "3.12"], lowest=True, all_extras=True, this_environment=True, only=release_check.LANES
+    )
+    points = dict(release_check.points(asked, tmp_path))
+    assert {release_check.judged(name, point)[1] for name, point in points.items() if "3.1" in name} == {
+        "not passed"
+    }, "there is no archive yet"
+    (tmp_path / "dist").mkdir()
+    wheel, sdist = tmp_path / "dist/medbench-1-py3-none-any.whl", tmp_path / "dist/medbench-1.tar.gz"
+    for path in (wheel, sdist):
+        path.touch()
+    assert {release_check.judged(name, point)[1] for name, point in points.items()} == {"passed"}
+    assert list(points)[:4] == ["site", "licences", "vulnerabilities", "archives"]
+    assert called == [
+        (wheel, "3.11", tmp_path / "wheel-3.11", {}),
+        (sdist, "3.11", tmp_path / "sdist-3.11", {}),
+        (wheel, "3.11", tmp_path / "lowest-3.11", {"lowest": True}),
+        (wheel, "3.11", tmp_path / "all-3.11", {"extra": "[all]"}),
+        (wheel, "3.12", tmp_path / "wheel-3.12", {}),
+        (sdist, "3.12", tmp_path / "sdist-3.12", {}),
+        (wheel, "3.12", tmp_path / "all-3.12", {"extra": "[all]"}),
+    ]

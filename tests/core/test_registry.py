@@ -1,6 +1,7 @@
 """Names resolve lazily, and a wrong one gets a helpful answer."""
 
 import importlib.metadata
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from medbench.core.errors import MedbenchError
+from medbench.core.plugins import plugin_hashes
 from medbench.core.registry import Registry
 
 
@@ -53,3 +55,21 @@ def test_a_thread_that_asks_while_packages_are_listed_waits_for_them(monkeypatch
         assert first_asks.wait(5)
         second = pool.submit(registry.names)
         assert (first.result(), second.result()) == (["lab"], ["lab"])
+
+
+def test_a_package_that_is_installed_changed_or_removed_meanwhile_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = plugin_hashes()
+    info = tmp_path / "lab_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: lab-models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[medbench.models]\nlab/net = lab_models:ENTRY\n")
+    digests = set()
+    for record in ("one", "other"):
+        (info / "RECORD").write_text(record)
+        hashes = plugin_hashes()
+        assert hashes.keys() - before.keys() == {"lab-models 1.0"}
+        digests.add(hashes["lab-models 1.0"])
+    assert len(digests) == 2
+    shutil.rmtree(info)
+    assert plugin_hashes() == before

@@ -96,3 +96,15 @@ def test_without_the_package_the_general_decoder_takes_its_place(monkeypatch, tm
     assert fast(made.png(GREY)) is None
     (tmp_path / "a.png").write_bytes(made.png(GREY))
     assert np.array_equal(raster.read_label_map(tmp_path / "a.png"), GREY)
+
+
+def test_a_panic_of_the_decoder_leaves_the_file_to_the_general_one(monkeypatch):
+    class Panic(BaseException):
+        """What Rust's panics are in Python."""
+
+    def panic(*_):
+        raise Panic
+
+    kornia_rs = pytest.importorskip("kornia_rs")
+    monkeypatch.setattr(kornia_rs.io, "decode_image_png_u8", panic)
+    assert fast(made.png(GREY)) is None

@@ -217,6 +217,7 @@ class Strips:
         yield np.zeros(self.shape, np.uint8)
 
 
+@pytest.mark.slow  # draws two samples
 @pytest.mark.parametrize("name", ["synapse", "kpis_slide"])
 def test_a_volume_and_a_slide_are_scored_while_the_next_is_predicted(
     name, small_synapse, small_kpis, tmp_path, monkeypatch

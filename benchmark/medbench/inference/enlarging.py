@@ -49,12 +49,14 @@ def above_half(foreground_map: StoredMask, grid: TileGrid, start: int, stop: int
     return 0, mask
 
 
-def _by_squares(stored: StoredMask, factor: int, rows: tuple[int, int], width: int) -> tuple[int, Band]:
+def _by_squares(
+    foreground_map: StoredMask, factor: int, rows: tuple[int, int], width: int
+) -> tuple[int, Band]:
     """As :func:`above_half`, where a map pixel is ``factor`` pixels of the slide along each side."""
     half = factor // 2
     first, last = (rows[0] + half) // factor, (rows[1] - 1 + half) // factor + 1
-    values = stored.window(0, stored.shape[0])
-    whole = squares_at(values, (first, last), (0, stored.shape[1] + 1))
+    values = foreground_map.window(0, foreground_map.shape[0])
+    whole = squares_at(values, (first, last), (0, foreground_map.shape[1] + 1))
     columns = np.flatnonzero(whole.some.any(axis=0))
     if not columns.size:
         return 0, np.zeros((rows[1] - rows[0], 0), np.uint8)

@@ -32,12 +32,12 @@ class MapObjects:
         settings: of the cleaning.
     """
 
-    def __init__(self, stored: StoredMask, grid: TileGrid, settings: SlideSettings) -> None:
-        self.values = stored.window(0, stored.shape[0])
+    def __init__(self, foreground_map: StoredMask, grid: TileGrid, settings: SlideSettings) -> None:
+        self.values = foreground_map.window(0, foreground_map.shape[0])
         self.factor = grid.scale.denominator
         self.settings = settings
         objects = BandedObjects()
-        side = stored.shape[0] + 1, stored.shape[1] + 1
+        side = foreground_map.shape[0] + 1, foreground_map.shape[1] + 1
         for rows in bands(side):
             objects.see(squares_at(self.values, (rows.start, rows.stop), (0, side[1])).some)
         sizes = objects.whole_sizes()

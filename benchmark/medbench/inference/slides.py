@@ -129,12 +129,12 @@ class SlidePredictor:
             for columns in tile_columns
         ]
         first = rows.done
-        prepared = self._prepared(image, grid, batches, first)
+        inputs = self._prepared(image, grid, batches, first)
         with ThreadPoolExecutor(1) as behind:
             waiting: deque[Future[None]] = deque()
             for row in range(first, grid.counts[0]):
                 for columns in batches[row]:
-                    tiles = self._predicted(next(prepared), grid)
+                    tiles = self._predicted(next(inputs), grid)
                     waiting.append(behind.submit(self._timed_call, rows.add, tiles, columns))
                     self.progress.advance_part(len(columns))
                 waiting.append(behind.submit(self._timed_call, rows.end_row))
@@ -172,11 +172,11 @@ class SlidePredictor:
                     readers.submit(reader.fetch, *block)
                 return [readers.submit(prepare, *place) for place in batch]
 
-            submitted = map(submit, plan)
-            waiting = deque(itertools.islice(submitted, int(beside)))
+            tasks = map(submit, plan)
+            waiting = deque(itertools.islice(tasks, int(beside)))
             for _ in plan:
                 if beside or not waiting:
-                    waiting.extend(itertools.islice(submitted, at_once))
+                    waiting.extend(itertools.islice(tasks, at_once))
                 with self._timed("preprocess"):
                     if not beside:
                         wait(itertools.chain.from_iterable(waiting))

@@ -245,7 +245,7 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
             continue
         of_part = dataclasses.replace(plan, request=dataclasses.replace(request, split=part))
         setups[part] = [
-            _fitted(of_part, given or choose_weights(of_part, data, progress, repeat), repeat)
+            _fitted(of_part, request_weights or choose_weights(of_part, data, progress, repeat), repeat)
             for repeat in range(request.repeats)
         ]
     first = next(iter(setups.values()))[0]

@@ -35,7 +35,9 @@ def png_pixels(content: bytes | bytearray, header: ImageHeader) -> npt.NDArray[A
         return None
     try:
         image = np.asarray(io.decode_image_png_u8(bytes(content), (header.height, header.width), mode))
-    except Exception:  # noqa: BLE001 - whatever it refuses, the general decoder judges
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - also a panic in Rust, which is no Exception: the general decoder judges
         return None
     return image[:, :, 0] if mode == "mono" else image
 
