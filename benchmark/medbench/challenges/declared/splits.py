@@ -58,13 +58,13 @@ def split_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, S
 
 def _given_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Sequence[str]]:
     """The splits that the data give, as they were kept; a split that held nothing takes what it is given."""
-    given = {name: [item.id for item in items if item.split == name] for name in declaration.splits.names}
-    kept: Mapping[str, Sequence[str]] = {}
+    from_data = {name: [item.id for item in items if item.split == name] for name in declaration.splits.names}
+    in_file: Mapping[str, Sequence[str]] = {}
     if declaration.splits_file.exists():
-        kept = _kept(declaration)
-        _refuse_moved(declaration, kept, given)
-    splits = {name: kept.get(name) or ids for name, ids in given.items()}
-    if splits != kept and any(splits.values()) and not shared_groups(items, splits, tuple(splits))[0]:
+        in_file = _kept(declaration)
+        _refuse_moved(declaration, in_file, from_data)
+    splits = {name: in_file.get(name) or ids for name, ids in from_data.items()}
+    if splits != in_file and any(splits.values()) and not shared_groups(items, splits, tuple(splits))[0]:
         with contextlib.suppress(OSError):  # of a folder that cannot be written to: the data say them again
             _write(declaration, splits)
     return splits
@@ -76,28 +76,28 @@ def _write(declaration: Declaration, splits: Mapping[str, Sequence[str]]) -> Non
 
 
 def _refuse_moved(
-    declaration: Declaration, kept: Mapping[str, Sequence[str]], given: Mapping[str, Sequence[str]]
+    declaration: Declaration, in_file: Mapping[str, Sequence[str]], from_data: Mapping[str, Sequence[str]]
 ) -> None:
     """Refuse cases that the data give to another split than the one in which they were kept.
 
     Raises:
         MedbenchError: ``splits.changed``.
     """
-    now = {name: set(ids) for name, ids in given.items()}
-    moved = [
+    now = {name: set(ids) for name, ids in from_data.items()}
+    moves = [
         f"{case} from {name} to {other}"
-        for name, ids in kept.items()
+        for name, ids in in_file.items()
         for case in ids
         if case not in now[name]
         for other in now
-        if case in now[other] and case not in kept[other]
+        if case in now[other] and case not in in_file[other]
     ]
-    if moved:
+    if moves:
         file = declaration.splits_file
-        cases = "case has" if len(moved) == 1 else "cases have"
+        cases = "case has" if len(moves) == 1 else "cases have"
         raise MedbenchError(
             "splits.changed",
-            f"{declaration.name}: {len(moved)} {cases} moved since {file.name} was written: {named(moved)}.",
+            f"{declaration.name}: {len(moves)} {cases} moved since {file.name} was written: {named(moves)}.",
             f"Put them back; to accept the change, remove {file}: scores before and after are then of other "
             "splits.",
         )

@@ -36,10 +36,10 @@ def add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) -
     _add_failures(result, failures, len(first_masks), "mask")
     structures = sorted(value for value in values if value)
     if structures and max(structures) > LARGEST_LABEL:
-        shown = named(structures)
+        texts = named(structures)
         raise MedbenchError(
             "data.not_a_label_map",
-            f"{first_masks[0].parent}: masks hold the values {shown}; label values are 0 to {LARGEST_LABEL}.",
+            f"{first_masks[0].parent}: masks hold the values {texts}; label values are 0 to {LARGEST_LABEL}.",
             "Number the structures from 1 on. Numbers of single objects (instances) are no labels.",
         )
     if len(structures) > 1 and max(structures) == 255 and len(structures) > 8:
