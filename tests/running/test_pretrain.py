@@ -2,10 +2,12 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,6 +61,11 @@ def test_pairs_of_the_layout(pairs_folder):
     assert first.findings["Consolidation"] is True
     assert first.load(64).shape == (64, 64)
     assert any("consolidation" in sentence or "opacity" in sentence for sentence in first.sentences)
+
+
+def test_pairs_travel_to_processes_that_were_not_forked(pairs_folder):
+    pair = training_pairs(pairs_folder, "train")[0][0]
+    assert np.array_equal(pickle.loads(pickle.dumps(pair)).load(32), pair.load(32))
 
 
 def test_bad_pairs_are_left_out_by_name_and_the_others_stand(copy):

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingPair
@@ -178,7 +182,11 @@ def _pair(radiograph: Radiograph, root: Path, sentences: tuple[str, ...]) -> Tra
     return TrainingPair(
         radiograph.id,
         radiograph.patient,
-        lambda side: square(read_radiograph(radiograph.image, root=root), side),
+        partial(_square_image, radiograph.image, root),
         sentences,
         findings,
     )
+
+
+def _square_image(path: Path, root: Path, side: int) -> npt.NDArray[np.uint8]:
+    return square(read_radiograph(path, root=root), side)
