@@ -7,6 +7,7 @@ finds fresh here too.
 
 import multiprocessing
 import os
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,7 @@ def wait_for_no_disk():
 def as_a_shell_starts_it():
     """Give this process, which is forked from one that waits, what one of its own has."""
     wait_for_no_disk()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore Ctrl-C
     os.setsid()  # a group of its own, so that it can be killed with what it started
     multiprocessing.set_start_method(None, force=True)
 

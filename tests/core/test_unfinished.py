@@ -72,11 +72,13 @@ def test_writers_that_cannot_be_judged_from_here_keep_their_files(tmp_path):
         f".partial-{'0' * 32}.png",  # where processes have no numbers
         f"partial-{unfinished._space()}-{number}-00.png",
     ]
+    folder = tmp_path / "runs"
+    folder.mkdir()
     for name in left:
-        (tmp_path / name).touch()
-    sweep(tmp_path)
-    assert names(tmp_path) == sorted(left)
-    assert left_behind(tmp_path.parent) == sorted(tmp_path / name for name in left[:2])
+        (folder / name).touch()
+    sweep(folder)
+    assert names(folder) == sorted(left)
+    assert left_behind(tmp_path) == sorted(folder / name for name in left[:2])
 
 
 def test_a_link_of_a_dead_writer_goes_and_what_it_leads_to_stays(tmp_path):

@@ -23,7 +23,7 @@ MOST_DOTS = 8000
 BOXES = "Box: quartiles, with the median as a line; whiskers: least and greatest value. "
 DOTS = "Each dot is a case; choosing one marks it everywhere and in the table of cases."
 NO_DOTS = "Too many cases for dots."
-LINE, LINES = 30, 2
+LINE, LINES = 26, 2
 """Letters of a line of a name beside a plot, and lines of a name."""
 
 
