@@ -170,7 +170,8 @@ def test_values_that_the_given_names_leave_out_are_told_on_declaring(place):
     raster.write_label_map(folder / "masks/p0_00.png", odd)
     declared = declare(folder, "ours", Wishes(labels={"polyp": 255}))
     assert not declared.complete
-    assert "error: Masks hold values that no name has: 9. Name them too: --labels." in declared.lines
+    error = "error: Masks hold values that no name has: 9. Name them in medbench.toml, under labels."
+    assert error in declared.lines
 
 
 def test_mixed_channels_and_other_sizes_are_errors(place):

@@ -244,3 +244,30 @@ def test_labels_that_no_reference_holds_are_refused_with_those_that_they_hold(tm
         "hint:  Try --labels 255.",
     ]
     assert command(*words, "1,255").code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "metrics", "keywords"),
+    [
+        ("metric.none", [], {}),
+        ("metric.family", ["dice", "auc"], {}),
+        ("metric.empty_policy", METRICS, {"empty": "foo"}),
+        ("metric.spacing", METRICS, {"spacing": (1.0, float("nan"), 1.0)}),
+        ("metric.spacing", METRICS, {"spacing": (-1.0, 1.0, 1.0)}),
+    ],
+)
+def test_settings_that_fit_no_pair_are_refused_at_once(folders, monkeypatch, code, metrics, keywords):
+    monkeypatch.setattr(pair_scores, "read_labels", None)
+    with pytest.raises(MedbenchError) as refusal:
+        evaluate_folders(*folders, metrics, **keywords)
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize("name", ["ref/a/case0.nii.gz", "ref/rows.jsonl", "pred/rows.jsonl", "pred"])
+def test_rows_replace_nothing_that_is_scored(folders, tmp_path, name):
+    before = sorted(path for folder in folders for path in folder.rglob("*"))
+    content = (folders[0] / "a" / "case0.nii.gz").read_bytes()
+    with pytest.raises(MedbenchError, match=r"is a folder|whose files are scored"):
+        evaluate_folders(*folders, METRICS, output=tmp_path / name)
+    assert sorted(path for folder in folders for path in folder.rglob("*")) == before
+    assert (folders[0] / "a" / "case0.nii.gz").read_bytes() == content

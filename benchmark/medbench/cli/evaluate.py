@@ -118,8 +118,8 @@ def command(
         )
         raise MedbenchError(
             "option.missing",
-            f"Give either --challenge or --references.{names}",
-            "For example --references labels/.",
+            f"Give either --challenge or --references{'' if challenge is None else ', not both'}.{names}",
+            "For example --references labels/." if challenge is None else "A challenge has its own.",
         )
     _refuse_ignored(context, CHALLENGE_ALONE if challenge is None else FOLDERS_ALONE, challenge is None)
     if (predictions is None) == (predictions_json is None):

@@ -117,7 +117,8 @@ def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
         values_without_name = sorted({*own.values()} - values_with_name) if isinstance(own, dict) else []
         if values_without_name:
             values = ", ".join(map(str, values_without_name))
-            result.faults.append(f"Masks hold values that no name has: {values}. Name them too: --labels.")
+            text = f"Masks hold values that no name has: {values}."
+            result.faults.append(f"{text} Name them in medbench.toml, under labels.")
         entries["labels"] = dict(wishes.labels)
     if wishes.group is not None:
         entries["group"] = wishes.group

@@ -25,6 +25,7 @@ from medbench.metrics.checks.invariants import check_structures
 from medbench.metrics.convention import Convention
 from medbench.running.batches import MOST_TOGETHER, in_batches
 from medbench.running.call_engine import Lost
+from medbench.running.folder_checks import refuse_output, refuse_settings
 from medbench.running.folder_settings import FolderKeywords, FolderSettings
 from medbench.running.pair_scores import (
     Packed,
@@ -92,6 +93,9 @@ def evaluate_folders(
     """
     settings = FolderSettings(**keywords)
     conventions = [metric(name) for name in metric_ids]
+    refuse_settings(conventions, settings)
+    if output is not None:
+        refuse_output(Path(output), Path(references), Path(predictions))
     with _opened(Path(predictions)) as folder:
         file_pairs = pair_files(Path(references), folder, settings.rename)
         _refuse_without_spacing(file_pairs.pairs, conventions, settings)

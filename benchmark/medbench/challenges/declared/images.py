@@ -49,7 +49,7 @@ class DeclaredImageRelease(DeclaredRelease):
             raise MedbenchError(
                 "data.channels",
                 f"{path}: has {_channels(own)}, {self.card.name} declares {_channels(due)}.",
-                "Convert it, or leave channels out to take both.",
+                "Convert it: all images of a data set have one number of channels.",
             )
         if image.dtype == np.uint8:
             return image
@@ -125,7 +125,7 @@ class DeclaredImageRelease(DeclaredRelease):
             yield Finding(
                 "error",
                 f"Images have mixed numbers of channels: {parts}, the fewer are {named(names[fewer])}.",
-                f"Convert them, or declare channels = {max(channels, key=lambda count: channels[count])}.",
+                "Convert them: all images of a data set have one number of channels.",
             )
 
 

@@ -1,0 +1,66 @@
+"""What of a comparison of two folders can be refused before any file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medbench.core.errors import MedbenchError
+from medbench.metrics.convention import Convention
+from medbench.metrics.engine import evaluate_maps
+from medbench.metrics.masks.label_maps import LabelMaps
+from medbench.running.folder_settings import FolderSettings
+
+_OF_SETTINGS = ("metric.empty_policy", "metric.family", "metric.spacing")
+"""Codes of errors that every pair would give."""
+
+
+def refuse_settings(conventions: Sequence[Convention], settings: FolderSettings) -> None:
+    """Refuse settings that no pair of label maps can be scored by, tried on two small masks.
+
+    Raises:
+        MedbenchError: ``metric.none`` without a metric, ``metric.family`` for a metric of something else than
+            masks, ``metric.empty_policy`` for an unknown rule, ``metric.spacing`` for a spacing that is none.
+    """
+    if not conventions:
+        raise MedbenchError(
+            "metric.none",
+            "No metric is named.",
+            "For example --metrics dice; see 'medbench metrics'.",
+        )
+    spacing = settings.spacing
+    axes = 2 if spacing is None or isinstance(spacing, str) else len(spacing)
+    mask = np.ones((2,) * axes, np.uint8)
+    try:
+        evaluate_maps(
+            LabelMaps(mask, mask), conventions, (1,), spacing or (1.0,) * axes, empty=settings.empty
+        )
+    except MedbenchError as error:
+        if error.code in _OF_SETTINGS:
+            raise
+    except Exception:  # noqa: BLE001 - what else a metric cannot do is told of the pairs
+        return
+
+
+def refuse_output(output: Path, *folders: Path) -> None:
+    """Refuse a file for the rows that is a folder, or that would replace one of those that are scored.
+
+    Raises:
+        MedbenchError: ``output.unwritable``.
+    """
+    if output.is_dir():
+        raise MedbenchError(
+            "output.unwritable",
+            f"{output}: is a folder.",
+            f"Name a file, as {output / 'scores.jsonl'}.",
+        )
+    place = output.resolve()
+    for folder in folders:
+        if folder.resolve() in (place, *place.parents):
+            raise MedbenchError(
+                "output.unwritable",
+                f"{output}: lies in {folder}, whose files are scored.",
+                "Name a file elsewhere.",
+            )
