@@ -36,6 +36,8 @@ ANEW_AFTER_S = 0.1
 """Seconds after the death of a process that scores until another takes its place."""
 JOIN_AFTER_S = 0.1
 """Seconds of work after which further processes are started, each of which takes 0.3 s of a core to start."""
+OPENMP = frozenset(("torch", "pykdtree"))
+"""Modules that start threads of OpenMP."""
 
 
 class Processes(Executor):
@@ -141,7 +143,8 @@ def _end_with_parent() -> None:
 class JoiningProcesses(Executor):
     """Processes without devices, such as those that score, so that Python's lock holds no core back.
 
-    All are forked at once where that is safe: on Linux, while this process has no other thread. Elsewhere
+    All are forked at once where that is safe: on Linux, while this process has no other thread of Python or
+    of OpenMP, for which a copy would wait in vain. Elsewhere
     this process takes part, and others are spawned where the work lasts longer than :data:`JOIN_AFTER_S`.
 
     Args:
@@ -151,7 +154,7 @@ class JoiningProcesses(Executor):
     def __init__(self, workers: int) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._begun, self._end = threading.Event(), threading.Event()
-        forks = sys.platform == "linux" and threading.active_count() == 1
+        forks = sys.platform == "linux" and threading.active_count() == 1 and not _has_openmp_threads()
         threads = max(1, usable_cores() // workers)
         self._slots = [_Slot("", threads, True) for _ in range(workers if forks else workers - 1)]
         for slot in self._slots if forks else ():
@@ -272,6 +275,11 @@ class _Call:
         else:
             self.future.set_exception(error)
         return isinstance(error, BrokenExecutor)
+
+
+def _has_openmp_threads() -> bool:
+    """Whether a library that this process has loaded may have started threads of OpenMP."""
+    return os.environ.get("OMP_NUM_THREADS") != "1" and not OPENMP.isdisjoint(sys.modules)
 
 
 def _import_scoring() -> None:
