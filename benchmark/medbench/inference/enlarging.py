@@ -34,7 +34,6 @@ def above_half(foreground_map: StoredMask, grid: TileGrid, start: int, stop: int
 
     Returns:
         Column of the slide, and ``(stop - start, columns)``, 0 and 255; beyond is 0.
-
     """
     factor = grid.scale.denominator
     width = grid.shape[1]

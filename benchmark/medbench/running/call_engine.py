@@ -89,9 +89,7 @@ def check_code(code: str) -> None:
     Raises:
         MedbenchError: ``cluster.other_version``.
     """
-    from medbench.records.identity import (
-        code_sha256,
-    )  # and with it the challenges, which scoring does without
+    from medbench.records.identity import code_sha256  # with the challenges, which scoring does without
 
     if code and code != code_sha256():
         raise MedbenchError(

@@ -45,7 +45,7 @@ def refuse_settings(conventions: Sequence[Convention], settings: FolderSettings)
 
 
 def refuse_output(output: Path, *folders: Path) -> None:
-    """Refuse a file for the rows that is a folder, or that would replace one of those that are scored.
+    """Refuse a file for the rows that is a folder, or that lies among the files that are scored.
 
     Raises:
         MedbenchError: ``output.unwritable``.
