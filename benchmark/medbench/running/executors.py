@@ -143,9 +143,9 @@ def _end_with_parent() -> None:
 class JoiningProcesses(Executor):
     """Processes without devices, such as those that score, so that Python's lock holds no core back.
 
-    All are forked at once where that is safe: on Linux, while this process has no other thread of Python or of
-    OpenMP, for which a copy would wait in vain. Elsewhere this process takes part, and others are spawned where
-    the work lasts longer than :data:`JOIN_AFTER_S`.
+    All are forked at once where that is safe: on Linux, while this process has no other thread of Python or
+    of OpenMP, for which a copy would wait in vain. Elsewhere this process takes part, and others are spawned
+    where the work lasts longer than :data:`JOIN_AFTER_S`.
 
     Args:
         workers: number of processes that work.
