@@ -27,7 +27,7 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
-from medbench.core.machine import usable_cores
+from medbench.core.machine import is_held_to_one_thread, usable_cores
 
 CONNECT_S = 20
 AHEAD = 2
@@ -279,7 +279,7 @@ class _Call:
 
 def _has_openmp_threads() -> bool:
     """Whether a library that this process has loaded may have started threads of OpenMP."""
-    return os.environ.get("OMP_NUM_THREADS") != "1" and not OPENMP.isdisjoint(sys.modules)
+    return not is_held_to_one_thread() and not OPENMP.isdisjoint(sys.modules)
 
 
 def _import_scoring() -> None:
