@@ -140,7 +140,7 @@ def _there(target: str, name: str) -> Path:
         )
     path = next((place for place in (*places, plugin_files.get(file.name, file)) if place.is_file()), None)
     if path is None:
-        raise MedbenchError("model.file", f"{target}: there is no such file.", "Check -m.")
+        raise MedbenchError("model.file", f"{target}: there is no such file.", "Check the model's path.")
     return path.resolve()
 
 
