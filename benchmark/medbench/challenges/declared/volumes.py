@@ -59,7 +59,7 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
             raise MedbenchError(
                 "data.channels",
                 f"{path}: holds {count} {'channels' if count > 1 else 'channel'}, {self.card.name} declares "
-                f"{len(names)} modalities ({', '.join(names)}).",
+                f"{len(names)} {'modality' if len(names) == 1 else 'modalities'} ({', '.join(names)}).",
                 "Correct modalities, or the file.",
             )
         return {name: _channel(volume, names.index(name)) for name in case.inputs}
