@@ -87,9 +87,8 @@ class _Slot:
         self._closing = threading.Lock()
 
     def fork(self) -> None:
-        """Start the process as a copy of this one, which readies itself until its first call comes."""
+        """Start the process as a copy of this one."""
         self._copy = Forked(_prepare_process, self._initial)
-        self._copy.submit(_ready_scoring)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Make the call in this slot's process, which is spawned where there is none."""
@@ -202,7 +201,7 @@ class JoiningProcesses(Executor):
         if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
             return
         with contextlib.suppress(BrokenExecutor, RuntimeError):  # where the interpreter ends meanwhile
-            slot.result(_ready_scoring)
+            slot.result(_import_scoring)
         self._call_in(slot)
 
     def _call_in(self, slot: _Slot) -> None:
@@ -282,9 +281,9 @@ def _has_openmp_threads() -> bool:
     return not is_held_to_one_thread() and not OPENMP.isdisjoint(sys.modules)
 
 
-def _ready_scoring() -> None:
+def _import_scoring() -> None:
     """Load what scoring needs, so that a process is ready for its first call."""
-    importlib.import_module("medbench.running.pair_scores").rehearse()
+    importlib.import_module("medbench.running.pair_scores")
 
 
 @contextlib.contextmanager
