@@ -89,9 +89,8 @@ def show(name: arguments.ShownChallenge, as_json: arguments.AsJson = False) -> N
     if as_json:
         print_json(facts)
         return
-    typer.echo(
-        f"{facts['title']}: {facts['task']}\n{facts['homepage']}, {facts['license']}\n{facts['citation']}\n"
-    )
+    source = ", ".join(filter(None, (facts["homepage"], facts["license"])))
+    typer.echo(f"{facts['title']}: {facts['task']}\n{source}\n{facts['citation']}\n")
     keys = ["name", "title", "unit", "better", "convention"]
     keys += ["protocol"] if any(metric["protocol"] for metric in facts["metrics"]) else []
     rows = [[metric[key] for key in keys] for metric in facts["metrics"]]

@@ -25,4 +25,5 @@ def command(
         return
     for citation in citations:
         what = "licence of the data" if citation.kind == "challenge" else "licence of the authors' code"
-        typer.echo(f"% {citation.name}: {what}: {citation.licence}; {citation.origin}\n{citation.bibtex}\n")
+        facts = "; ".join(filter(None, (citation.licence, citation.origin)))
+        typer.echo(f"% {citation.name}: {what}: {facts}\n{citation.bibtex}\n")

@@ -10,7 +10,7 @@ from medbench.challenges import list_challenges, load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.registry import unknown_name
 from medbench.models import list_models, model_entry
-from medbench.models.entry import ModelEntry
+from medbench.models.entry import ModelEntry, usual_models
 from medbench.records.schema import RunRecord
 
 
@@ -47,7 +47,7 @@ def cite(names: Sequence[str]) -> list[Citation]:
         elif name in models:
             citations.append(_of_model(model_entry(name)))
         else:
-            raise unknown_name("name", name, [*challenges, *models])
+            raise unknown_name("name", name, [*challenges, *usual_models(models)])
     return citations
 
 
@@ -60,11 +60,12 @@ def bibtex_of(record: RunRecord) -> str:
 
 
 def _of_challenge(challenge: Challenge) -> Citation:
-    address = f"\\url{{{challenge.card.homepage}}}"
+    page = challenge.card.homepage
+    address = {"howpublished": f"\\url{{{page}}}"} if page else {}
     bibtex = challenge.card.bibtex or _misc(
-        challenge.name, challenge.title, howpublished=address, note=challenge.card.citation
+        challenge.name, challenge.title, **address, note=challenge.card.citation
     )
-    return Citation(challenge.name, "challenge", bibtex, challenge.card.license, challenge.card.homepage)
+    return Citation(challenge.name, "challenge", bibtex, challenge.card.license, page)
 
 
 def _of_model(entry: ModelEntry) -> Citation:
