@@ -8,9 +8,10 @@ A synthetic NEP25 slide, whose working level is the scan itself, is drawn first,
 the sample's patches for a few minutes, as an untrained one's mask is noise, which costs far more to clean
 than any mask of use. Its parts are then timed in a process: reading every tile, and the network alone on
 tiles that are in memory, in the same batches and as many as the pipeline has, before and after the whole way,
-as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs it, and,
-where the pipeline does so, two batches side by side on one thread each. The way as a whole, as in a run, is a process of its own: predicting, writing
-and scoring. Peak memory is the largest resident size of that process (VmHWM), with the pages of mapped files.
+as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs it,
+and, where the pipeline does so, two batches side by side on one thread each. The way as a whole, as in a run,
+is a process of its own: predicting, writing and scoring. Peak memory is the largest resident size of that
+process (VmHWM), with the pages of mapped files.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +116,12 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
     ]
     network_s, beside_s = {}, {}
     for count in sorted(set(batches)):
-        prepared = contract.prepare(np.stack([tile] * count))
-        network_s[count] = beside_s[count] = median_s(lambda: predictor.network.logits(prepared))
+        logits = partial(predictor.network.logits, contract.prepare(np.stack([tile] * count)))
+        network_s[count] = beside_s[count] = median_s(logits)
         if predictor._threads(grid) > 1:
             with single_threads(THREADS) as workers:
-                beside_s[count] = median_s(
-                    lambda: list(workers.map(predictor.network.logits, [prepared] * THREADS * 2))
-                ) / (THREADS * 2)
+                calls = [logits] * (2 * THREADS)
+                beside_s[count] = median_s(partial(all_done, workers, calls)) / len(calls)
     return {
         "tiles": sum(map(len, wanted)),
         "tissue_s": looked - started,
@@ -130,7 +133,12 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
     }
 
 
-def median_s(call: Any) -> float:
+def all_done(workers: Executor, calls: list[Callable[[], Any]]) -> None:
+    for done in [workers.submit(call) for call in calls]:
+        done.result()
+
+
+def median_s(call: Callable[[], Any]) -> float:
     """Seconds of a call, the median of some after the first."""
     times = []
     for _ in range(WARM_UP + REPEATS):
@@ -210,11 +218,11 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
         f"drawn in {drawn['draw_s']:.0f} s with {gib(drawn['draw_bytes'])}. Tiles of 2,048 pixels are shrunk "
         "to the network's own side. Mpixel/s are those of the slide. Kept: seconds of the network alone on "
         "tiles in memory, one batch after another on two threads (the mean of a measurement before and one "
-        "after), over seconds of the whole prediction, which runs two small batches side by side on one thread "
-        "each. In brackets the same against the network alone that runs so, too.",
+        "after), over seconds of the whole prediction, which runs two small batches side by side on one "
+        "thread each. In brackets the same against the network alone that runs so, too.",
         "",
-        "| network | tiles | read | network alone | side by side | predict | write | score | together | kept, "
-        "goal 65 % |",
+        "| network | tiles | read | network alone | side by side | predict | write | score | together "
+        "| kept, goal 65 % |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for model, row in rows.items():
