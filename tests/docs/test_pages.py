@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
 
 sys.path.append(str(Path(__file__).parent))
@@ -22,6 +23,7 @@ import pages
 from drawn_videos import draw_video
 from medbench.challenges import load_challenge
 from medbench.challenges.simulators.colonoscopy import Sequence
+from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.inference.weights import save_checkpoint
@@ -38,6 +40,26 @@ TINY_SUMMARISER = {
     "dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32,
 }  # fmt: skip
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def is_generated(path):
+    """Whether a page is written by the program and not committed."""
+    return path.resolve().parent == pages.DOCS / "reference" and path.name != "index.md"
+
+
+WRITTEN = [
+    page
+    for page in (
+        *README.parent.glob("*.md"),
+        *(
+            page
+            for folder in ("docs", "leaderboards", "speed", "submissions")
+            for page in (README.parent / folder).rglob("*.md")
+        ),
+    )
+    if not is_generated(page)
+]
+"""Pages that a web host shows."""
 
 
 def names(folder):
@@ -157,13 +179,22 @@ def test_the_table_of_hd95_is_what_its_program_prints(tmp_path):
     assert len(set(re.findall(r"\d+\.\d{4}", shown))) == 4
 
 
-@pytest.mark.parametrize(
-    "page", [README, *sorted(pages.DOCS.rglob("*.md"))], ids=lambda page: str(page.relative_to(README.parent))
-)
-def test_links_lead_somewhere(page):
+@pytest.mark.parametrize("page", sorted(WRITTEN), ids=lambda page: str(page.relative_to(README.parent)))
+def test_links_of_a_written_page_lead_to_a_file_that_is_no_generated_one(page):
     for target in LINK.findall(page.read_text(encoding="utf-8")):
-        if "reference/" not in target and page.parent.name != "reference":
-            assert (page.parent / target).exists(), target
+        path = page.parent / target
+        assert path.exists(), target
+        assert not is_generated(path), f"{target}: is there after make docs alone"
+
+
+def test_what_the_reference_says_is_printed_by_the_program():
+    page = pages.DOCS / "reference" / "index.md"
+    calls = re.findall(r"`medbench ([a-z ]+)", page.read_text(encoding="utf-8"))
+    assert len(calls) == 7
+    for call in map(str.split, calls):
+        command = typer.main.get_command(app)
+        for word in call:
+            command = command.commands[word]
 
 
 def test_the_readme_is_short_and_promises_no_index():

@@ -52,8 +52,8 @@ def put_into_index(path: Path, board: Board, names: Sequence[str]) -> bool:
     head, own, tail = _parts(index_html([board]))
     before, lines, after = _parts(read_bytes(path).decode(errors="replace"))
     others = [line for line in lines if _challenge(line) != board.challenge]
-    known = {board.challenge, *map(_challenge, others)}
-    if (before, after) != (head, tail) or known != {board.challenge, *names}:
+    places = {board.challenge, *map(_challenge, others)}
+    if (before, after) != (head, tail) or places != {board.challenge, *names}:
         return False
     write_text(path, head + "".join(sorted([*others, *own], key=_challenge)) + tail)
     return True

@@ -257,4 +257,6 @@ def _check_pages(report: Verification, leaderboards: Path, due: list[Line]) -> N
         wrong = differing_cells_of_page(stands, render(board))
         report.findings += [Finding(path, place, message) for place, message in wrong]
     if not report.whole:
-        report.notes.append(f"the pages in {folder} were not compared, as they show evidence that is not whole")
+        report.notes.append(
+            f"the pages in {folder} were not compared, as they show evidence that is not whole"
+        )
