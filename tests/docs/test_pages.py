@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -185,6 +186,41 @@ def test_links_of_a_written_page_lead_to_a_file_that_is_no_generated_one(page):
         path = page.parent / target
         assert path.exists(), target
         assert not is_generated(path), f"{target}: is there after make docs alone"
+
+
+def shown_calls(page):
+    """Words of every command of medbench that a page shows, in blocks and in its sentences."""
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"^ *```[^\n]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"^ *(?:\$ )?medbench (.+)$", blocks.replace("\\\n", " "), re.MULTILINE)
+    spans = re.findall(
+        r"`medbench ([^`]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
+    for call in (*lines, *spans):
+        yield shlex.split(re.split(r" (?:\||&&|>) ", call)[0], comments=True)
+
+
+def option_words(command):
+    return {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("page", sorted(WRITTEN), ids=lambda page: str(page.relative_to(README.parent)))
+def test_commands_of_a_written_page_are_there_with_all_their_options(page):
+    names = {"--model": medbench.list_models(), "--challenge": medbench.list_challenges()}
+    names |= {"-m": names["--model"], "-c": names["--challenge"]}
+    for words in shown_calls(page):
+        command = top = typer.main.get_command(app)
+        for before, word in zip(["", *words], words, strict=False):
+            if word.startswith("--") or re.fullmatch("-[a-z]", word):
+                option = word.partition("=")[0]
+                assert option in option_words(command) | {"--help", "-h"}, f"{words}: {word}"
+            elif hasattr(command, "commands") and not (command is top and before.startswith("--")):
+                assert word in command.commands or word.isupper(), f"{words}: {word}"
+                if word.isupper():
+                    break
+                command = command.commands[word]
+            elif before in names and page.parent in (README.parent, pages.DOCS / "start"):
+                assert word in names[before] or not word.islower() or "." in word, f"{words}: {word}"
 
 
 def test_what_the_reference_says_is_printed_by_the_program():
