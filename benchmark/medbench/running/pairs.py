@@ -121,7 +121,8 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
         rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
 
     Raises:
-        MedbenchError: ``data.missing`` or ``predictions.none``.
+        MedbenchError: ``data.missing``, ``data.empty`` for references without a file, or
+            ``predictions.none``.
     """
     for folder in (references, predictions):
         if not folder.exists():
@@ -132,16 +133,24 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
         return Paired([Pair(references.name, str(references), str(predictions))])
     ours, theirs = _tree(references), _tree(predictions)
     pairs = _Pairing(ours, theirs, rename)
+    if not len(pairs):
+        raise MedbenchError(
+            "data.empty", f"{references}: holds no file of a label map.", "Check the folder of references."
+        )
     inner = only_folder(predictions) if predictions.is_dir() else None
     if inner is not None and not any(pair.prediction for pair in pairs):
         pairs = _Pairing(ours, _tree(inner), rename)
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
-            f"{predictions}: holds no prediction for any of the {len(pairs)} references in {references}.",
+            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
     return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))
+
+
+def _any_of(references: int) -> str:
+    return "the one reference" if references == 1 else f"any of the {references:,} references"
 
 
 class _Pairing(Sequence[Pair]):

@@ -19,6 +19,7 @@ from medbench.core.plugins import plugin_hashes
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
 from medbench.records.identity import manifest_sha256
+from medbench.running.kept_weights import say_other_threads
 from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
@@ -121,7 +122,9 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     if request.repeats > 1:
         seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
     path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
-    if path is None and data.kind == "sample":
+    if path is not None:
+        say_other_threads(path.parent, progress)
+    elif data.kind == "sample":
         path = _fit_quick(plan, data, training_split, seed, progress)
     if path is None:
         raise no_weights(plan, data, training_split)
