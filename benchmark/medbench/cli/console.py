@@ -108,9 +108,9 @@ def _widths(
     for position, cells in enumerate(zip(headings, *rows, strict=True)):
         longest = max(cell_len(line) for cell in cells for line in cell.split("\n"))
         word = max((cell_len(word) for cell in cells for word in cell.split()), default=0)
-        folded = max(_LEAST_FOLDED, min(word, _LONGEST_WORD))
+        narrow = max(_LEAST_FOLDED, min(word, _LONGEST_WORD))
         most.append(max(longest, _LEAST if position else 0))
-        least.append(min(most[-1], folded) if position and position in wrap else most[-1])
+        least.append(min(most[-1], narrow) if position and position in wrap else most[-1])
     spare = max(0, room - sum(least) - 3 * len(least) - 1)
     order = sorted(range(len(least)), key=lambda position: most[position] - least[position])
     for place, position in enumerate(order):

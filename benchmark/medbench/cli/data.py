@@ -73,8 +73,8 @@ def prepare(
         device=device,
     )
     failures = prepare(challenge, videos, output, preparation, ConsoleProgress())
-    lost = f", without {counted(len(failures), 'video')} that failed" if failures else ""
-    typer.echo(f"{output}{lost}")
+    without = f", without {counted(len(failures), 'video')} that failed" if failures else ""
+    typer.echo(f"{output}{without}")
     raise typer.Exit(1 if failures else 0)
 
 

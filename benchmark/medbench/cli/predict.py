@@ -135,16 +135,17 @@ def _predict_images(
             "Give -c to predict a challenge's cases, or --images to predict a folder.",
         )
     images, output = folders
+    names, limits = parse_classes(classes), parse_values(values)
     check_images(images)
     refuse_unwritable(output, folder=True)
     request = request_of({**options, "challenge": "images"})
     predictor = load_predictor(
         request.model,
         weights="none" if request.weights == "auto" else request.weights,
-        classes=parse_classes(classes),
+        classes=names,
         options=request.options,
         inference=request.inference,
         folder=images,
-        values=parse_values(values),
+        values=limits,
     )
     return predict_images(predictor, images, output, ConsoleProgress())

@@ -41,9 +41,9 @@ def _advice(error: Any, context: Any) -> str:
     """What was probably meant by a name in place of a command, or by values without their options."""
     if context is None:
         return ""
-    named = _NO_COMMAND.match(error.message)
-    if named and "Did you mean" not in error.message and "show" in getattr(context.command, "commands", {}):
-        return f"For one of them: {context.command_path} show {named[1]}"
+    name = _NO_COMMAND.match(error.message)
+    if name and "Did you mean" not in error.message and "show" in getattr(context.command, "commands", {}):
+        return f"For one of them: {context.command_path} show {name[1]}"
     excess = _EXCESS.search(error.message)
     if excess is None:
         return ""

@@ -50,8 +50,8 @@ def of_system(error: OSError) -> MedbenchError:
         message = f"The system refuses: {error.strerror}."
     else:
         path = Path(os.fsdecode(error.filename)) if not isinstance(error.filename, int) else Path()
-        unfinished = path.name.startswith(PREFIX)
-        what = "no file can be written there" if unfinished else "the system refuses it"
-        message = f"{path.parent if unfinished else path}: {what} ({error.strerror})."
+        is_partial = path.name.startswith(PREFIX)
+        what = "no file can be written there" if is_partial else "the system refuses it"
+        message = f"{path.parent if is_partial else path}: {what} ({error.strerror})."
     advice = "Check the path, its permissions and the space left on its disk."
     return MedbenchError("system.refused", message, advice)

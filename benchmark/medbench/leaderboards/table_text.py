@@ -70,8 +70,8 @@ def _intervals(board: Board) -> list[str]:
 
 def _order(board: Board) -> list[str]:
     """What a rank means, and that tables stand apart."""
-    ranked = any(entry.rank is not None for table in board.measured for entry in table.entries)
-    sentences = ["The rank is by the first column and is not the organisers' ranking."] if ranked else []
+    has_rank = any(entry.rank is not None for table in board.measured for entry in table.entries)
+    sentences = ["The rank is by the first column and is not the organisers' ranking."] if has_rank else []
     if len(board.tables) > 1:
         sentences.append(
             "Tables differ in data, split, protocol, definitions or scoring code and cannot be compared with "
