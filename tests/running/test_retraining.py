@@ -86,8 +86,8 @@ def test_kept_weights_of_another_number_of_threads_are_told_of(trained, small_cv
         assert told() == told(threads=None) == []
         assert told(threads=7, hardware={**summary["hardware"], "accelerator": "cuda"}) == []
         line = (
-            f"The kept weights were trained with 7 threads, this process has {own_threads}: trained anew they "
-            "would have other digits (OMP_NUM_THREADS=7 gives these)."
+            f"The kept weights were trained with 7 threads, this process has {own_threads}: trained anew "
+            "they would have other digits (OMP_NUM_THREADS=7 gives these)."
         )
         assert told(threads=7) == [line, line]
     finally:
