@@ -101,6 +101,7 @@ def options(
         list[str] | None,
         typer.Option(
             "--plugin",
+            metavar="FILE",
             help="Python file that registers models, challenges, metrics, platforms or tasks; repeatable.",
         ),
     ] = None,
@@ -123,7 +124,7 @@ def main() -> None:
     if not debug:
         warnings.simplefilter("ignore")
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="medbench", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people

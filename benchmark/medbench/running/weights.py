@@ -16,6 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
+from medbench.running.kept_weights import say_other_threads
 from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
@@ -120,7 +121,9 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
         seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
     wanted = Wanted(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
     path = wanted.newest()
-    if path is None and data.kind == "sample":
+    if path is not None:
+        say_other_threads(path.parent, progress)
+    elif data.kind == "sample":
         path = _fit_quick(plan, data, training_split, seed, progress)
     if path is None:
         raise no_weights(plan, wanted)
