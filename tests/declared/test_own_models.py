@@ -223,7 +223,7 @@ def test_what_a_folder_of_images_holds_besides_is_told(ours):
     assert len(_predict("net.py:Net", ours / "png/images", ours / "out")) == 10
     assert TOLD.lines[0].endswith("2 of what lies there are no image: below, notes.txt.")
     for folder, words in (("png", "holds no image that net.py:Net takes, but images, masks"),
-                          ("net.py", "is a file; --images takes a folder")):  # fmt: skip
+                          ("net.py", "is a file, not a folder")):  # fmt: skip
         with pytest.raises(MedbenchError, match=words):
             _predict("net.py:Net", ours / folder, ours / "out")
     with pytest.raises(MedbenchError, match="--classes names 1, and a network answers with two or more"):

@@ -313,7 +313,7 @@ def test_a_folder_without_label_maps_is_told_whichever_it_is(tmp_path):
         evaluate_folders(tmp_path / "empty", tmp_path / "full", ["dice"])
     assert told.value.code == "data.empty"
     with pytest.raises(
-        MedbenchError, match=r"of the 1 references in .*; it holds no label map at all"
+        MedbenchError, match=r"for the one reference in .*; it holds no label map at all"
     ) as told:
         evaluate_folders(tmp_path / "full", tmp_path / "empty", ["dice"])
     assert told.value.code == "predictions.none"

@@ -52,12 +52,8 @@ def markdown(board: Board) -> str:
         names = list(map(markdown_text, names))
         return str(tabulate(cells, names, tablefmt="github", disable_numparse=True))
 
-    parts = [
-        f"# {markdown_text(board.title)}",
-        "",
-        markdown_text(f"{board.task}. {board.homepage}".rstrip()),
-        "",
-    ]
+    about = " ".join(filter(None, (f"{board.task}.", board.homepage)))
+    parts = [f"# {markdown_text(board.title)}", "", markdown_text(about), ""]
     for table in board.tables:
         parts += [f"## {markdown_text(table.title)}", ""]
         for fact in facts(table):
@@ -72,8 +68,8 @@ def markdown(board: Board) -> str:
 
 def latex(board: Board) -> str:
     """The tables as LaTeX, one ``table`` environment each; needs ``booktabs``."""
-    source = ": ".join(filter(None, (board.title, board.homepage)))
-    parts = [f"% {source}. Needs \\usepackage{{booktabs}}."]
+    about = ": ".join(filter(None, (board.title, board.homepage)))
+    parts = [f"% {printable(about, None)}. Needs \\usepackage{{booktabs}}."]
     for table in board.tables:
         columns = headings(table)
         parts += [

@@ -26,7 +26,7 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
-from medbench.core.machine import is_held_to_one_thread, usable_cores
+from medbench.core.machine import is_held_to_one_thread, keep_freed_memory, usable_cores
 from medbench.running.forked import Forked
 
 CONNECT_S = 20
@@ -129,6 +129,7 @@ def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> No
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    keep_freed_memory()
 
 
 def _end_with_parent() -> None:

@@ -91,7 +91,7 @@ class _Tree:
 
     root: Path
     start: str
-    stems: Mapping[str, str]
+    stems: dict[str, str]
     refusals: Mapping[str, Refusal]
     n_hidden: int
 
@@ -153,11 +153,15 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
-            f"{predictions}: holds no prediction for any of the {len(pairs)} references in {references}"
+            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}"
             f"{'' if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
     return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))
+
+
+def _any_of(references: int) -> str:
+    return "the one reference" if references == 1 else f"any of the {references:,} references"
 
 
 class _Pairing(Sequence[Pair]):

@@ -58,6 +58,17 @@ def predict_images(
     return rows
 
 
+def check_images(folder: Path) -> None:
+    """Refuse what is no folder, before a network is built for it.
+
+    Raises:
+        MedbenchError: ``data.missing``.
+    """
+    if not folder.is_dir():
+        reason = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise MedbenchError("data.missing", f"{folder}: {reason}.", "Check --images.")
+
+
 def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> list[Case]:
     """A case for every image of a folder; for every volume with its modalities.
 
@@ -69,9 +80,7 @@ def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> 
     Raises:
         MedbenchError: ``data.missing``, or ``data.empty`` naming the types that are read.
     """
-    if not folder.is_dir():
-        what = "is a file; --images takes a folder" if folder.is_file() else "there is no such folder"
-        raise MedbenchError("data.missing", f"{folder}: {what}.", "Check --images.")
+    check_images(folder)
     names = list(predictor.modalities)
     is_own = hasattr(predictor.setup.challenge.release, "declaration")
     suffixes = images.VOLUME_SUFFIXES if names else raster.SUFFIXES if is_own else images.SUFFIXES

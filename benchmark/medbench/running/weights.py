@@ -16,6 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
+from medbench.running.kept_weights import say_other_threads
 from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
@@ -118,12 +119,14 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     seed = None
     if request.repeats > 1:
         seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
-    wanted = Wanted(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
-    path = wanted.newest()
-    if path is None and data.kind == "sample":
+    demand = Wanted(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
+    path = demand.newest()
+    if path is not None:
+        say_other_threads(path.parent, progress)
+    elif data.kind == "sample":
         path = _fit_quick(plan, data, training_split, seed, progress)
     if path is None:
-        raise no_weights(plan, wanted)
+        raise no_weights(plan, demand)
     return read_weights(path, "trained")
 
 
@@ -199,13 +202,13 @@ def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
         return {}
 
 
-def no_weights(plan: RunPlan, wanted: Wanted) -> MedbenchError:
+def no_weights(plan: RunPlan, demand: Wanted) -> MedbenchError:
     """The error for a run on real data without weights; says what trainings there are have instead."""
-    challenge, network, data, split = plan.challenge, plan.network, wanted.data, wanted.split
+    challenge, network, data, split = plan.challenge, plan.network, demand.data, demand.split
     settings = "".join(f" --set {name}={value}" for name, value in split_start(network.options)[0].items())
     with_settings = f" with{settings}" if settings else ""
     message = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
-    others = wanted.others()
+    others = demand.others()
     if others:
         message += f" Those that were trained have {' or '.join(others)}."
     option = f" --split {split}" if split != challenge.release.training_split else ""
