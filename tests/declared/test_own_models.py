@@ -40,6 +40,14 @@ class Half(Net):
     def forward(self, x):
         return super().forward(x)[..., ::2, ::2]
 
+class Mapping(Net):
+    def forward(self, x):
+        return {"out": super().forward(x), "aux": x}
+
+class Several(Net):
+    def forward(self, x):
+        return [super().forward(x), x]
+
 class Falls(Net):
     def forward(self, x):
         return self.layer(x.reshape(1, 7, -1))
@@ -94,6 +102,36 @@ def test_a_class_that_does_not_fit_is_refused_with_what_was_expected(ours, name,
     with pytest.raises(MedbenchError) as error:
         _plan(f"net.py:{name}")
     assert error.value.code == code
+    assert words in f"{error.value.message} {error.value.hint}"
+
+
+@pytest.mark.parametrize("name", ["Mapping", "Several"])
+def test_of_a_class_that_returns_more_than_logits_the_first_are_taken(ours, name):
+    finished = run(f"net.py:{name}", "ours", weights="none", inference=SMALL)
+    plain = run("net.py:Net", "ours", weights="none", inference=SMALL)
+    assert finished.record.counts.ok == finished.record.counts.total
+    assert [row.scores for row in finished.rows] == [row.scores for row in plain.rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.py", "net.py: names a file, not a model. For a class of a file: -m net.py:CLASS."),
+        ("net.onnx", "For an exported network: -m file:net.onnx."),
+        ("file:state.pt", "is a checkpoint (torch.save), not an exported network. Name the network,"),
+        (
+            "broken.py:Net",
+            "broken.py: the file cannot be loaded (SyntaxError: invalid syntax, line 1). Repair",
+        ),
+    ],
+)
+def test_a_file_that_is_no_model_is_told_with_what_was_meant(ours, name, words):
+    import torch
+
+    torch.save({"layer.weight": torch.zeros(3)}, "state.pt")
+    (ours / "broken.py").write_text("class Net(:\n")
+    with pytest.raises(MedbenchError) as error:
+        _plan(name)
     assert words in f"{error.value.message} {error.value.hint}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--metric",
+            metavar="COLUMN",
             help="Compare only this column; repeatable. Holm corrects over these columns.",
         ),
     ] = None,
@@ -58,11 +60,15 @@ def command(
             help="Write this page: differences case by case, plots, images, tests.",
         ),
     ] = None,
-    data: arguments.DataFolder = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="For --html: folder of the runs' data, if it has moved."),
+    ] = None,
     folders: Annotated[
         list[Path] | None,
         typer.Option(
             "--prediction-folder",
+            metavar="FOLDER",
             help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
@@ -222,7 +228,7 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     """Sentences on how to read the tables, and on the limits of few groups."""
     family = max((d.hypotheses for d in differences), default=0)
     lines = [
-        f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "
+        f"Second minus first. Holm over {counted(family, 'comparison')} in the headline columns or "
         "in those named; a dash stands for a column that is not of this family. Groups are exchanged as a "
         "whole; cases in brackets have no value in one of the runs.",
         "By group: groups in which the second run is better, equal or worse by the mean over their cases; "
@@ -235,8 +241,8 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
     if blind:
         lines.append(
-            f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
-            "difference: their least p is larger."
+            f"{len(blind)} of {counted(family, 'comparison')} cannot reach p ≤ {_LEVEL} after correction "
+            "whatever the difference: the least p is larger."
         )
     if differences and differences[0].margin is not None:
         lines.append(

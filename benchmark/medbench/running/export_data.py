@@ -24,6 +24,7 @@ from medbench.core.files import write_json
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.sample import VolumeSample
+from medbench.core.writable import refuse_unwritable
 from medbench.io import nifti_mha, raster
 from medbench.running.data import resolve_data
 from medbench.running.request import CaseRequest
@@ -63,7 +64,7 @@ def export_data(
 
     Raises:
         MedbenchError: ``export.demand`` for challenges without label maps, ``export.exists``,
-            ``export.name``, or as the data's own reading.
+            ``export.name``, ``output.unwritable``, or as the data's own reading.
     """
     challenge = request.load_challenge()
     _check(challenge, layout, output)
@@ -96,6 +97,7 @@ def _check(challenge: Challenge, layout: Layout, output: Path) -> None:
             f"{output}: nnU-Net takes folders named DatasetXXX_Name.",
             f"-o Dataset501_{challenge.name}",
         )
+    refuse_unwritable(output, folder=True)
     if output.exists() and any(output.iterdir()):
         raise MedbenchError("export.exists", f"{output}: holds files already.", "Choose an empty folder.")
 

@@ -31,6 +31,7 @@ from medbench.running.pairs import Pair
 
 GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resample-to-reference."
 
+REHEARSED = ("dice", "hd95.pooled", "assd.pooled")
 Packed = float | Score
 """A score; one that is a value and no more, as that value."""
 
@@ -80,6 +81,13 @@ def score_pairs(order: PairOrder, pairs: Sequence[Pair]) -> list[PairScores]:
         load_plugin(path)
     conventions = [metric(name) for name in order.metrics]
     return [_of_pair(order.settings, conventions, pair) for pair in pairs]
+
+
+def rehearse() -> None:
+    """Score a small pair, so that the first one of a process finds code and memory at hand."""
+    mask = np.zeros((256, 256), np.uint8)
+    mask[64:192, 64:192] = 1
+    evaluate_maps(LabelMaps(mask, mask.T.copy()), REHEARSED, [1], "pixel")
 
 
 def packed(score: Score) -> Packed:

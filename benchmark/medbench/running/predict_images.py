@@ -57,14 +57,24 @@ def predict_images(
     return rows
 
 
+def check_images(folder: Path) -> None:
+    """Refuse what is no folder, before a network is built for it.
+
+    Raises:
+        MedbenchError: ``data.missing``.
+    """
+    if not folder.is_dir():
+        reason = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise MedbenchError("data.missing", f"{folder}: {reason}.", "Check --images.")
+
+
 def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
     """A case for every image of a folder; for every volume with its modalities.
 
     Raises:
         MedbenchError: ``data.missing``, or ``data.empty`` naming the types that are read.
     """
-    if not folder.is_dir():
-        raise MedbenchError("data.missing", f"{folder}: there is no such folder.", "Check --images.")
+    check_images(folder)
     names = list(predictor.modalities)
     suffixes = images.VOLUME_SUFFIXES if names else images.SUFFIXES
     entries = list_folder(folder, set(suffixes)).entries

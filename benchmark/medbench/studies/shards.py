@@ -52,10 +52,13 @@ def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
     for folder in folders:
         files = sorted((folder / SHARDS).glob("*.json"))
         if not files or not (folder / STUDY).is_file():
+            if not folder.is_dir():
+                message = f"{folder}: there is no such folder."
+                raise MedbenchError("shard.none", message, "Give the folders of the n shards.")
             raise MedbenchError(
                 "shard.none",
-                f"{folder}: holds no finished shard of a study.",
-                "Repeat its command (medbench study … --shard i/n) until it ends.",
+                f"{folder}: holds no finished shard.",
+                "Repeat its command (medbench study, run or evaluate … --shard i/n) until it ends.",
             )
         shards += [(path, read_shard(path)) for path in files]
     return shards

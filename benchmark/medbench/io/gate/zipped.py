@@ -22,10 +22,9 @@ MOST_FILES = 200_000
 LONGEST_NAME = 1024
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PIECE = 1 << 20
-ZIP_ERRORS = (
+_ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error,
 )  # fmt: skip
-"""What reading a zip raises that is damaged, encrypted or packed in another way."""
 
 
 def is_zip(path: Path) -> bool:
@@ -53,7 +52,7 @@ def unpacked(path: Path, most_bytes: int) -> Iterator[Path]:
                 _unpack(archive, path.stat().st_size, folder, min(limit, shutil.disk_usage(folder).free))
         except Reject as reject:
             raise refusal_of(reject, path.name, "not a readable zip").error(path.parent) from reject
-        except ZIP_ERRORS as error:
+        except _ZIP_ERRORS as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
             refusal = refusal_of(corrupt(reason), path.name, "not a readable zip")
             raise refusal.error(path.parent) from error

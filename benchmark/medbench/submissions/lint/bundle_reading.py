@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench.io.gate.zipped import ZIP_ERRORS
 from medbench.submissions.findings import Finding, error
 
 MOST_BYTES = 1 << 20
 """Most bytes of a text that is read: titles, dates and names of files."""
 MOST_VALUES = 100_000
 """Most values of a YAML file when all that its aliases repeat is written out."""
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+"""What reading a zip raises that is damaged, encrypted or packed in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ def read_bundle(path: Path, is_read: Callable[[str], bool], advice: str) -> Bund
                 {entry.filename: archive.read(entry) for entry in texts},
                 {entry.filename: entry.file_size for entry in entries},
             )
-    except (*ZIP_ERRORS, OSError) as failure:
+    except (*_ZIP_ERRORS, OSError) as failure:
         return error("bundle.unreadable", f"{path}: is no zip ({failure}).", advice)
 
 
