@@ -57,8 +57,7 @@ def command(
         + (f" ({min(resamples, OWN_RESAMPLES)} for the challenge's own)" if rankings.official else "")
         + "; τ: Kendall's rank correlation of the resamples' rankings with this one, median and 95 % range."
     )
-    if any(any(column.missing) for column in rankings.columns):
-        typer.echo(MISSING)
+    typer.echo(MISSING)
 
 
 def _print_columns(rankings: Rankings) -> None:
