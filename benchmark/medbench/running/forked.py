@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import multiprocessing
 import threading
 from collections import deque
@@ -16,6 +17,18 @@ from typing import Any
 
 MOST_AHEAD_BYTES = 16 << 10
 """Size of a call up to which it is sent before the last one has ended: it fits into the pipe."""
+
+
+def spare_shared_objects() -> bool:
+    """Leave the objects that copies will share out of the collector's rounds, which would copy their pages.
+
+    Returns:
+        Whether they were not left out before; then ``gc.unfreeze`` takes them in again.
+    """
+    if gc.get_freeze_count():
+        return False
+    gc.freeze()
+    return True
 
 
 class Forked:
@@ -111,6 +124,7 @@ class Reply(Future[Any]):
 def _serve(
     calls: Connection, replies: Connection, prepare: Callable[..., None], initial: tuple[Any, ...]
 ) -> None:
+    gc.freeze()
     prepare(*initial)
     while True:
         try:
