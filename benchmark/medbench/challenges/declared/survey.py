@@ -72,8 +72,8 @@ def survey(folder: Path) -> Survey:
         "data.layout_unknown",
         f"{folder}: {len(names)} files ({', '.join(f'{n} {end}' for end, n in endings) or 'none'}) in no "
         "known layout.",
-        "Known: images/ and masks/ (or x.png and x_mask.png or mask_x.png), nnU-Net, MSD, COCO JSON, a CSV of paths, "
-        "folders of classes.",
+        "Known: images/ and masks/ (or x.png and x_mask.png or mask_x.png), nnU-Net, MSD, COCO JSON, a CSV "
+        "of paths, folders of classes.",
     )
 
 
