@@ -228,6 +228,15 @@ def test_the_shipped_boards_fill_the_significance_map_and_draw_accuracy_over_cos
     assert own.errors == few.errors == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_of_costs_fits_a_phone_in_both_themes(open_page, serious_faults, theme):
+    own = open_page(SHIPPED / "profiles.html", theme, width=360)
+    assert own.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert own.page.evaluate("document.querySelector('.scroll').scrollWidth") > 360
+    assert serious_faults(own.page) == []
+    assert own.errors == []
+
+
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/index.html")))
 def test_names_stay_inside_the_plots_of_the_shipped_boards(open_page, name):
     page = open_page(SHIPPED / name / "index.html").page

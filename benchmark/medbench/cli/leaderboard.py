@@ -178,4 +178,5 @@ def show(
             if len(short) < len(whole.metrics):
                 further = counted(len(whole.metrics) - len(short), "further column")
                 typer.echo(f"{further} in the other formats (--format).")
-        typer.echo("\n".join(notes(board)))
+        for note in notes(board):
+            typer.echo(note)
