@@ -11,7 +11,7 @@ tiles that are in memory, in the same batches and as many as the pipeline has, b
 as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs it,
 and, where the pipeline does so, two batches side by side on one thread each. The way as a whole, as in a run,
 is a process of its own: predicting, writing and scoring. Peak memory is the largest resident size of that
-process (VmHWM), with the pages of mapped files.
+process (VmHWM), with the pages of mapped files. All processes keep freed memory, as the command does.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from medbench.core.machine import keep_freed_memory
 from metrics import peak_resident
 
 HERE = Path(__file__).resolve()
@@ -274,6 +275,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write slides.md beside this script")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    keep_freed_memory()
     if given.child:
         task, root, *rest = given.child
         work = {

@@ -15,8 +15,7 @@ from medbench.core.score import Score
 from medbench.leaderboards.board_page import html
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.compare import compare_runs
-from medbench.leaderboards.index_page import write_index
-from medbench.leaderboards.results import build_board
+from medbench.leaderboards.results import build_board, write_index
 from medbench.records.page import write_report
 from medbench.records.reading import read_run
 from medbench.running.comparison import comparison
@@ -227,6 +226,15 @@ def test_the_shipped_boards_fill_the_significance_map_and_draw_accuracy_over_cos
     few = open_page(SHIPPED / "cvc_clinicdb/index.html")
     assert "With 5 groups no p is below" in few.page.locator("main").inner_text()
     assert own.errors == few.errors == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_of_costs_fits_a_phone_in_both_themes(open_page, serious_faults, theme):
+    own = open_page(SHIPPED / "profiles.html", theme, width=360)
+    assert own.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert own.page.evaluate("document.querySelector('.scroll').scrollWidth") > 360
+    assert serious_faults(own.page) == []
+    assert own.errors == []
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/index.html")))

@@ -133,7 +133,7 @@ def test_images_without_masks_and_the_reverse_are_counted_and_named(place):
     assert "2 images have no mask: images/p0_00.png, images/p1_01.png." in told
     assert "1 mask has no image: masks/p2_02.png." in told
     assert "2 of 9 images have no mask: p0_00, p1_01." in _errors("ours")
-    assert "1 masks have no image: p2_02.png." in _errors("ours")
+    assert "1 mask has no image: p2_02.png." in _errors("ours")
 
 
 def test_groups_in_two_splits_are_named(place):

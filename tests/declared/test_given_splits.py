@@ -81,8 +81,8 @@ def test_new_cases_join_no_split_and_gone_ones_make_a_subset(place):
     assert _ids("test") == ["d1"]
     assert challenge.release.completeness(place / "png", "test") == (1, 2)
     findings = {finding.message: finding for finding in challenge.release.check(place / "png")}
-    fresh = findings["1 cases are in no split: e1."]
-    gone = findings["1 cases of the splits are not in the folder: c1."]
+    fresh = findings["1 case is in no split: e1."]
+    gone = findings["1 case of the splits is not in the folder: c1."]
     assert (fresh.severity, gone.severity) == ("warning", "error")
     assert all("remove ours.splits.json" in finding.advice for finding in (fresh, gone))
 

@@ -91,6 +91,17 @@ def test_every_form_of_a_board_shows_the_mark_or_what_is_lacking():
         assert "is not in this table yet" not in page
 
 
+def test_the_marks_are_explained_only_where_a_row_is_marked():
+    constant = row("constant answer", 0.5, "c", model=CONSTANT)
+    good, poor = row("Good", 0.9, "g"), row("Poor", 0.55, "p")
+    explained = "Rows marked [not above constant] have not been shown to lie above the constant baseline in"
+    for rows, count in (([good, poor, constant], 1), ([good, constant], 0)):
+        board = make_board(CHALLENGE, rows)
+        (table,) = [table for table in board.measured if "dice" in [m.name for m in table.metrics]]
+        assert table.note.count(explained) == count
+        assert ("not been shown to lie" in markdown(board)) == bool(count)
+
+
 def test_uniform_scores_are_the_constant_answer_of_summaries():
     uniform = row("uniform scores", 0.5, "u", model="reference", reference_row=True)
     people = row("annotators", 0.9, "a", model="reference", reference_row=True)

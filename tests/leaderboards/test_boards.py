@@ -1,6 +1,7 @@
 """Leaderboards: what may share a table, and every form of them."""
 
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -119,6 +120,28 @@ def test_markdown_says_what_is_no_result():
     assert "## Measured on real data, subset (3 of 145 cases), split test" in page
     assert "Split: by sequence." in page
     assert "0.5000 [0.4000 – 0.6000]" in page
+
+
+def test_notes_explain_only_what_the_board_holds():
+    published = markdown(make_board(CHALLENGE, []))
+    for part in ("Brackets", "The rank is", "medbench leaderboard verify", "Failed and missing cases"):
+        assert part not in published
+    assert "stroke its estimate" in html(make_board(CHALLENGE, [row("A", 0.5)]))
+    measured = markdown(make_board(CHALLENGE, [row("A", 0.5)]))
+    for part in ("Brackets beside a value", "The rank is", "medbench leaderboard verify", "Failed and miss"):
+        assert part in measured
+    bare = row("A", 0.5)
+    bare["metrics"] = {name: {**cell, "ci95": [None, None]} for name, cell in bare["metrics"].items()}
+    without = markdown(make_board(CHALLENGE, [bare]))
+    assert "Brackets" not in without
+    assert "Failed and missing cases" in without
+
+
+def test_a_board_without_an_address_has_no_gap_for_it():
+    board = dataclasses.replace(make_board(CHALLENGE, [row("A", 0.5)]), homepage="")
+    assert latex(board).splitlines()[0] == f"% {board.title}. Needs \\usepackage{{booktabs}}."
+    assert markdown(board).splitlines()[2] == f"{board.task}."
+    assert f"<p>{board.task}. </p>" in html(board)
 
 
 def test_titles_cannot_break_a_form():

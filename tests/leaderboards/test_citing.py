@@ -3,6 +3,8 @@
 import json
 import re
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -11,6 +13,7 @@ from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.models import list_models
 from medbench.running.cite import cite
+from medbench.running.declaring import declare
 
 runner = CliRunner()
 
@@ -51,3 +54,29 @@ def test_the_command_prints_entries_and_json():
     assert "CC BY-NC 4.0" in done.stdout
     listing = json.loads(runner.invoke(app, ["cite", "smp/unet", "--json"], catch_exceptions=False).stdout)
     assert listing[0]["kind"] == "model"
+
+
+def test_own_data_without_an_address_are_cited_without_one(tmp_path, monkeypatch):
+    for number in range(8):
+        for kind in ("images", "masks"):
+            path = tmp_path / "png" / kind / f"p{number}_a.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image = np.zeros((16, 16, 3) if kind == "images" else (16, 16), np.uint8)
+            image[2:9, 2:9] = 255
+            cv2.imwrite(str(path), image)
+    monkeypatch.chdir(tmp_path)
+    declare(tmp_path / "png", "our_polyps")
+    (citation,) = cite(["our_polyps"])
+    assert "howpublished" not in citation.bibtex
+    assert "our\\_polyps" in citation.bibtex
+    told = runner.invoke(app, ["cite", "our_polyps"], catch_exceptions=False).stdout
+    assert told.startswith("% our_polyps: licence of the data: not stated\n")
+
+
+def test_a_name_that_nobody_has_is_refused_without_a_list_of_all():
+    with pytest.raises(MedbenchError, match="no model and no challenge named 'qqq'") as refusal:
+        cite(["qqq"])
+    assert refusal.value.hint == "'medbench models' and 'medbench challenges' list the names."
+    with pytest.raises(MedbenchError) as refusal:
+        cite(["hc"])
+    assert refusal.value.hint == "Did you mean hc18?"

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -306,9 +307,21 @@ def test_runs_are_found_by_folder_record_and_key(evaluated, tmp_path):
     assert find_run(folders[0] / "record.json", runs).record == by_folder.record
     assert find_run(by_folder.record.key[:10], runs).record == by_folder.record
     assert find_run(by_folder.record.key, runs).record == by_folder.record
-    for wrong in ("zzzz", by_folder.record.key[:2], tmp_path):
-        with pytest.raises(MedbenchError, match=r"no run in|no record"):
+    (tmp_path / "mk.py").touch()
+    for wrong, reason in (
+        ("zzzz", f"zzzz: there is no such folder, and no run in {runs} has a key that begins so."),
+        (by_folder.record.key[:2], "a key is named by 4 letters at least."),
+        (tmp_path / "none", f"{tmp_path / 'none'}: there is no such folder or file."),
+        (tmp_path, f"{tmp_path}: is no run folder: it holds no record.json."),
+        (tmp_path / "mk.py", "mk.py: is no record.json and lies in no run folder."),
+    ):
+        with pytest.raises(MedbenchError, match=re.escape(reason)) as caught:
             find_run(wrong, runs)
+        assert caught.value.code == "run.unknown"
+        assert "RUNS/CHALLENGE/MODEL/KEY" in caught.value.hint
+    with pytest.raises(MedbenchError, match="is no run folder") as caught:
+        find_run(folders[0].parents[1], runs)
+    assert caught.value.hint.startswith(f"A run in it is {folders[0].parents[1]}")
     torn = shutil.copytree(folders[0], tmp_path / "torn")
     lines = (torn / "cases.jsonl").read_text().splitlines(keepends=True)
     (torn / "cases.jsonl").write_text("".join(lines[:-1]))

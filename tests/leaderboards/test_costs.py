@@ -22,6 +22,7 @@ from medbench.leaderboards.costs import (
     pareto_svg,
     with_costs,
 )
+from medbench.leaderboards.naming import without_common_marks
 from medbench.leaderboards.rendering import html, latex, markdown
 from medbench.leaderboards.results import load_board
 from medbench.profiling.records import CostRecord, Hardware, ProfileRecord
@@ -130,6 +131,31 @@ def test_pictures_are_well_formed_and_escaped():
     assert len(root.find(f"{space}polyline").get("points").split()) == 2
     assert "a&lt;b" in picture
     assert pareto_svg(points[:1], "GMACs", "Dice", "higher") == ""
+
+
+@pytest.mark.parametrize("costs", [(1.75, 1.96), (59.2, 59.8), (3.0, 3.3), (0.011, 0.012), (7, 60), (2, 3e6)])
+def test_an_axis_has_two_values_at_least_within_it(costs):
+    points = [Point("a", costs[0], 0.7), Point("b", costs[1], 0.9)]
+    root = ElementTree.fromstring(pareto_svg(points, "GMACs", "Dice", "higher"))
+    space = "{http://www.w3.org/2000/svg}"
+    below = [text for text in root.findall(f"{space}text") if text.get("y") == "348"]
+    places = [float(text.get("x")) for text in below]
+    assert 2 <= len(below) <= 9
+    assert places == sorted(set(places))
+    assert 64 <= places[0] < places[-1] <= 616
+    values = [float(text.text) for text in below]
+    assert costs[0] / 1.8**2 < values[0] < values[-1] < costs[1] * (4 if costs[1] > 1e5 else 1.8)
+
+
+def test_names_in_plots_are_without_the_marks_that_all_rows_have():
+    names = ["A (x=[1]) [subset 2 of 9]", "B [not above constant] [subset 2 of 9]"]
+    assert without_common_marks(names) == ["A (x=[1])", "B [not above constant]"]
+    assert without_common_marks(names[:1]) == names[:1]
+    assert without_common_marks([]) == []
+    (table,) = load_board(Path(__file__).parents[2] / "leaderboards", "hc18").measured
+    assert all("[subset 27 of 204]" in entry.name for entry in table.entries)
+    assert table.plots
+    assert not any("subset" in plot for plot in table.plots)
 
 
 def test_a_picture_for_operations_and_for_each_machine():

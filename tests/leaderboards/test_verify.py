@@ -168,6 +168,20 @@ def test_missing_stray_and_unsealed_parts_are_found(boards):
         assert words in lines
 
 
+@pytest.mark.parametrize("file", ["cases.jsonl", "record.json", "record.sha256"])
+def test_evidence_that_is_not_whole_is_told_once_and_not_by_every_page_that_shows_it(boards, file):
+    (evidence(boards) / file).unlink()
+    (boards / "cvc_clinicdb" / "tables.tex").unlink()
+    done = verify_board(boards, "cvc_clinicdb")
+    broken, page = map(str, done.findings)
+    assert str(evidence(boards)) in broken
+    assert "tables.tex, the page: is not there" in page
+    assert (done.pages, done.whole) == (0, False)
+    told = invoke("leaderboard", "verify", "--leaderboards", boards)
+    assert "were not compared, as they show evidence that is not whole" in told.stdout
+    assert "2 findings" in told.stdout
+
+
 def test_swapped_and_dropped_cases_are_found(boards):
     path = evidence(boards) / "cases.jsonl"
     lines = path.read_text().splitlines(keepends=True)
@@ -220,6 +234,25 @@ def test_other_data_are_found_and_wrong_requests_refused(boards, small_cvc, tmp_
         verify([], tmp_path / "none")
 
 
+def test_a_name_that_is_no_row_says_why(boards, monkeypatch):
+    first, _ = keys(boards)
+
+    def refused(name):
+        with pytest.raises(MedbenchError) as caught:
+            verify([name], boards)
+        return caught.value
+
+    assert "is no challenge, and a key is named by 4 letters at least" in refused(first[:1]).message
+    assert refused("zzzz").message.endswith(f"no row in {boards} has a key that begins so.")
+    assert refused("cvc_clinicbd").hint.startswith("Did you mean cvc_clinicdb")
+    absent = refused("hc18")
+    assert (absent.code, absent.hint) == ("leaderboard.empty", "Measured there: cvc_clinicdb.")
+    monkeypatch.setattr("medbench.running.verify.LEAST_LETTERS", 0)
+    several = refused("")
+    assert several.code == "run.ambiguous"
+    assert f"{first[:16]} of cvc_clinicdb" in several.message
+
+
 def test_a_key_that_a_board_shows_resolves(boards, tmp_path):
     first, second = (key[:8] for key in keys(boards))
     nowhere = tmp_path / "runs"
@@ -250,7 +283,7 @@ def test_boards_of_two_machines_are_joined(original, boards, small_cvc, tmp_path
              leaderboards=other)  # fmt: skip
     evaluate("cvc_clinicdb", original / "moved-2", data=small_cvc, runs=tmp_path / "runs", leaderboards=other)
     done = invoke("leaderboard", "merge", other, "--leaderboards", boards)
-    assert "1 rows added, 1 were here already" in done.stdout
+    assert "1 row added, 1 was here already" in done.stdout
     assert sorted(row["title"] for row in read_results(boards, "cvc_clinicdb")) == [
         "moved-2", "moved-8", "third",
     ]  # fmt: skip
@@ -274,8 +307,11 @@ def test_one_key_with_two_results_is_no_merge(boards, tmp_path):
     with pytest.raises(MedbenchError, match=r"differs in metrics\.dice\.value"):
         merge(boards, [other])
     assert (boards / "cvc_clinicdb" / "results.jsonl").read_bytes() == before
-    with pytest.raises(MedbenchError, match="holds no results"):
+    with pytest.raises(MedbenchError, match="none: there is no such folder"):
         merge(boards, [tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MedbenchError, match="empty: holds no results"):
+        merge(boards, [tmp_path / "empty"])
 
 
 def test_the_evidence_is_small_and_names_no_path(boards, original):

@@ -5,9 +5,11 @@ import json
 import sys
 
 import pytest
+import torch
 
 import warm_process
-from medbench.core.files import read_json
+from medbench.core.files import read_json, write_json
+from medbench.core.progress import SilentProgress
 from medbench.leaderboards.results import evidence_folder, read_results
 from medbench.records.reading import find_run
 from medbench.running.report import report
@@ -49,6 +51,47 @@ def test_a_row_names_recipe_changes_seeds_settings_and_both_commands(trained):
     (summary,) = map(read_json, base.glob("runs/*/*/training/*/training.json"))
     assert row["training"]["cpu_minutes"] == [round(summary["cpu_s"] / 60, 3)]
     assert 0 < summary["cpu_s_first_step"] < summary["cpu_s"] < 300
+
+
+class Lines(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def test_kept_weights_of_another_number_of_threads_are_told_of(trained, small_cvc):
+    base, _ = trained
+    (path,) = base.glob("runs/*/*/training/*/training.json")
+    summary = read_json(path)
+    own_threads = torch.get_num_threads()
+    assert summary["threads"] == own_threads
+    places = {"data": small_cvc, "runs": base / "runs"}
+    changes = {"epochs": 1, "image_size": 64, "least_steps": 2}
+
+    def told(**facts):
+        write_json(path, {**summary, **facts})
+        said = Lines()
+        run("dssau_net.test", "cvc_clinicdb", leaderboards=base / "boards", progress=said,
+            inference=Inference(image_size=64), **places)  # fmt: skip
+        train(
+            "dssau_net.test", "cvc_clinicdb", recipe="quick", recipe_changes=changes, progress=said, **places
+        )
+        return [line for line in said.lines if "thread" in line]
+
+    try:
+        assert told() == told(threads=None) == []
+        assert told(threads=7, hardware={**summary["hardware"], "accelerator": "cuda"}) == []
+        line = (
+            f"The kept weights were trained with 7 threads, this process has {own_threads}: trained anew "
+            "they would have other digits (OMP_NUM_THREADS=7 gives these)."
+        )
+        assert told(threads=7) == [line, line]
+    finally:
+        write_json(path, summary)
 
 
 def test_a_repeated_run_with_nothing_to_do_changes_no_byte(trained, small_cvc):

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+LEAST_LIMIT_BYTES = 1 << 20
+
 
 def known_device(name: str | None) -> str | None:
     """The name of a device as it is.
@@ -58,6 +60,10 @@ DataFolder = Annotated[
         "--data",
         help="Folder of the release; else MEDBENCH_DATA/<challenge>, else the synthetic sample.",
     ),
+]
+RunData = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the run's data, if it has moved; else where the run found it."),
 ]
 Split = Annotated[str | None, typer.Option("--split", help="Split; the challenge's default if not given.")]
 Weights = Annotated[
@@ -192,12 +198,24 @@ Leaderboards = Annotated[
 
 
 def _limit_memory(text: str | None) -> str | None:
-    """Set the limit for this process and those that it starts."""
+    """Set the limit for this process and those that it starts.
+
+    Raises:
+        MedbenchError: ``profile.bytes`` for what is no amount, or too little for any image.
+    """
     if text:
+        from medbench.core.errors import MedbenchError
         from medbench.io.gate.expected import LIMIT_VARIABLE
         from medbench.profiling.requests import parse_bytes
 
-        os.environ[LIMIT_VARIABLE] = str(parse_bytes(text))
+        limit = parse_bytes(text)
+        if limit < LEAST_LIMIT_BYTES:
+            raise MedbenchError(
+                "profile.bytes",
+                f"--memory-limit {text} is {limit:,} bytes, too little for any image.",
+                "Give the unit, for example 8GiB; the least is 1MiB.",
+            )
+        os.environ[LIMIT_VARIABLE] = str(limit)
     return text
 
 
@@ -205,16 +223,26 @@ def page_place(path: Path | None) -> Path | None:
     """The path of a page to write, a file in a folder that is there: a misspelt one makes no folders.
 
     Raises:
-        MedbenchError: ``output.folder``.
+        MedbenchError: ``output.folder``, ``output.unwritable``, or ``output.exists`` for a file that is no
+            page.
     """
     from medbench.core.errors import MedbenchError
+    from medbench.core.writable import refuse_unwritable
 
-    if path is not None and path.is_dir():
+    if path is None:
+        return None
+    place = path.expanduser()
+    if place.is_dir():
         raise MedbenchError("output.folder", f"{path}: is a folder, not a page.", "Name a file: page.html.")
-    if path is not None and not path.expanduser().parent.is_dir():
+    if not place.parent.is_dir():
         raise MedbenchError(
             "output.folder", f"{path}: there is no folder {path.parent}.", "Make it, or write elsewhere."
         )
+    if place.exists() and place.suffix.lower() not in (".html", ".htm"):
+        raise MedbenchError(
+            "output.exists", f"{path}: is there already and is no page.", "Name another file: page.html."
+        )
+    refuse_unwritable(place)
     return path
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.core.task import titles
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -46,6 +47,26 @@ def _facts(challenge: Challenge) -> dict[str, Any]:
     }
 
 
+def _tasks(challenge: Challenge) -> str:
+    """A line for each task that a model must answer, with its classes, or with the values of its labels."""
+    labels = [f"{value} {label}" for value, label in challenge.labels.items()]
+    demands = {**challenge.card.demands, **({"label_map": labels} if labels else {})}
+    return "\n".join(
+        f"A model answers {titles([task])}: {', '.join(names)}" for task, names in demands.items()
+    )
+
+
+def _splits(challenge: Challenge) -> str:
+    """The splits, and those that commands take where none is named."""
+    release = challenge.release
+    learns = "once for each of its parts" if release.parts(release.default_split) else release.training_split
+    return (
+        f"Splits (--split): {', '.join(release.splits)}\n"
+        f"Without --split, medbench run predicts {release.default_split}, and medbench train learns "
+        f"{learns if ' ' in learns else f'from {learns}'}."
+    )
+
+
 Match = Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")]
 
 
@@ -66,6 +87,9 @@ def list_challenges(match: Match = "*", as_json: arguments.AsJson = False) -> No
     if as_json:
         print_json(facts)
         return
+    if not facts:
+        typer.echo(f"No challenge's name matches '{match}'; a part of a name is found by '*{match}*'.")
+        return
     rows = [
         (
             str(fact["name"]),
@@ -85,13 +109,14 @@ def show(name: arguments.ShownChallenge, as_json: arguments.AsJson = False) -> N
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 
-    facts = _facts(load_challenge(name))
+    challenge = load_challenge(name)
+    facts = _facts(challenge)
     if as_json:
         print_json(facts)
         return
-    typer.echo(
-        f"{facts['title']}: {facts['task']}\n{facts['homepage']}, {facts['license']}\n{facts['citation']}\n"
-    )
+    origin = ", ".join(filter(None, (facts["homepage"], f"licence: {facts['license']}")))
+    typer.echo(f"{facts['title']}: {facts['task']}\n{origin}\n{facts['citation']}\n")
+    typer.echo(f"{_tasks(challenge)}\n\n{_splits(challenge)}\n")
     keys = ["name", "title", "unit", "better", "convention"]
     keys += ["protocol"] if any(metric["protocol"] for metric in facts["metrics"]) else []
     rows = [[metric[key] for key in keys] for metric in facts["metrics"]]

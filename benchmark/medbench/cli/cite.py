@@ -25,4 +25,5 @@ def command(
         return
     for citation in citations:
         what = "licence of the data" if citation.kind == "challenge" else "licence of the authors' code"
-        typer.echo(f"% {citation.name}: {what}: {citation.licence}; {citation.origin}\n{citation.bibtex}\n")
+        origin = f"; {citation.origin}" if citation.origin else ""
+        typer.echo(f"% {citation.name}: {what}: {citation.licence}{origin}\n{citation.bibtex}\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--metric",
+            metavar="COLUMN",
             help="Compare only this column; repeatable. Holm corrects over these columns.",
         ),
     ] = None,
@@ -58,11 +60,15 @@ def command(
             help="Write this page: differences case by case, plots, images, tests.",
         ),
     ] = None,
-    data: arguments.DataFolder = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="For --html: folder of the runs' data, if it has moved."),
+    ] = None,
     folders: Annotated[
         list[Path] | None,
         typer.Option(
             "--prediction-folder",
+            metavar="FOLDER",
             help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
@@ -78,6 +84,7 @@ def command(
     from medbench.core.folders import runs_folder as default_folder
     from medbench.leaderboards.compare import compare_runs
     from medbench.records.reading import find_run
+    from medbench.records.tables import data_words
 
     if html is None:
         _refuse_ignored({"--data": data, "--prediction-folder": folders})
@@ -94,7 +101,7 @@ def command(
         print_json([difference.as_json() for difference in differences])
         return
     record = entries[0].record
-    kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
+    kind = data_words(record)
     for first, second in dict.fromkeys((difference.first, difference.second) for difference in differences):
         pair = [d for d in differences if (d.first, d.second) == (first, second)]
         title = f"{first} → {second}, {record.challenge.title}, split {record.challenge.split}{kind}"
@@ -106,6 +113,8 @@ def command(
     _print_standings(f"Ranking of {record.challenge.title}{kind}", standings)
     for line in legend:
         typer.echo(line)
+    if html is not None:
+        typer.echo(f"Page: {html}")
 
 
 def _refuse_ignored(options: Mapping[str, object]) -> None:
@@ -221,13 +230,20 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 def _legend(differences: Sequence[Difference]) -> list[str]:
     """Sentences on how to read the tables, and on the limits of few groups."""
     family = max((d.hypotheses for d in differences), default=0)
-    lines = [
-        f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "
-        "in those named; a dash stands for a column that is not of this family. Groups are exchanged as a "
-        "whole; cases in brackets have no value in one of the runs.",
-        "By group: groups in which the second run is better, equal or worse by the mean over their cases; "
-        "the rank-biserial correlation is +1 when it is better wherever they differ.",
-    ]
+    first = (
+        f"Second minus first. Holm over {counted(family, 'comparison')} in the headline columns or in those "
+        "named. Groups are exchanged as a whole."
+    )
+    if any(d.p_permutation_holm is None for d in differences):
+        first += " A dash under Holm stands for a column that is not of this family, or has no p."
+    if any(d.left_out for d in differences):
+        first += " Cases in brackets have no value in one of the runs."
+    lines = [first]
+    if any(d.by_group for d in differences):
+        lines.append(
+            "By group: groups in which the second run is better, equal or worse by the mean over their "
+            "cases; the rank-biserial correlation is +1 when it is better wherever they differ."
+        )
     lines.append(
         "Permutation p: the results of the two runs are exchanged group by group. Least p: the smallest that "
         "exchanges of the differing groups can give, after the same correction."
@@ -235,8 +251,8 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
     if blind:
         lines.append(
-            f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
-            "difference: their least p is larger."
+            f"{len(blind)} of {counted(family, 'comparison')} cannot reach p ≤ {_LEVEL} after correction "
+            "whatever the difference: the least p is larger."
         )
     if differences and differences[0].margin is not None:
         lines.append(

@@ -15,10 +15,11 @@ import typer
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import missing_package
 from medbench.core.text import printable
+from medbench.core.writable import of_system
 
 PLAIN_EVERY_S = 10.0
 PIPED_WIDTH = 160
-_LEAST_FOLDED = 12
+_LEAST, _LEAST_FOLDED, _LONGEST_WORD = 8, 12, 20
 _PLAIN = {
     "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
     "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
@@ -51,51 +52,72 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     wrap: Sequence[int] = (),
+    lines: bool = False,
     error: bool = False,
 ) -> None:
     """Print a table on standard output or error, numbers to the right, the columns in ``wrap`` folded.
 
-    Without headings the table has no line of headings. The table is as wide as the terminal, in a pipe as
-    ``COLUMNS`` or 160; wider where a narrower one would lose text.
+    Without headings the table has no line of headings. With ``lines`` the cells keep their line breaks. The
+    table is as wide as the terminal, in a pipe as ``COLUMNS`` or 160; wider where a narrower one would lose
+    text or break words.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(soft_wrap=False, stderr=error)
+    if not console.is_terminal:
+        console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
+    texts = [[_lines(cell) if lines else printable(cell, None) for cell in row] for row in rows]
+    widths = _widths(headings, texts, wrap, console.width)
+    console.width = max(console.width, sum(widths) + 3 * len(widths) + 1)
     table = Table(title=Text(title) if title else None, title_justify="left", show_header=any(headings))
     for position, name in enumerate(headings):
-        figures = [row[position] for row in rows]
-        numeric = position not in wrap and bool(figures) and all(map(_is_figure, figures))
+        figures = [row[position] for row in texts]
+        numeric = position not in wrap and any(figures) and all(map(_is_figure, figures))
         table.add_column(
             Text(name),
             justify="right" if numeric else "left",
             no_wrap=position not in wrap,
             overflow="fold",
-            min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
+            width=widths[position],
         )
-    for row in rows:
-        table.add_row(*(Text(printable(cell, None)) for cell in row))
-    console = Console(soft_wrap=False, stderr=error)
-    if not console.is_terminal:
-        console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
-    console.width = max(console.width, _least_width(headings, rows, wrap))
+    for row in texts:
+        table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _lines(cell: str) -> str:
+    return "\n".join(printable(line, None) for line in cell.split("\n"))
 
 
 def _is_figure(cell: str) -> bool:
     return cell[:1].isdigit() or cell[:1] in "-–−"
 
 
-def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int]) -> int:
-    """Columns of text that a table needs so that no cell loses a letter."""
+def _widths(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int], room: int
+) -> list[int]:
+    """Widths of the columns: no cell loses a letter, and those in ``wrap`` share what is left of ``room``.
+
+    The first column is never folded, and the others only where that breaks no usual word.
+    """
     from rich.cells import cell_len
 
-    columns = zip(headings, *rows, strict=True)
-    widths = [
-        _LEAST_FOLDED if position in wrap else max(map(cell_len, cells))
-        for position, cells in enumerate(columns)
-    ]
-    return sum(widths) + 3 * len(widths) + 1
+    least, most = [], []
+    for position, cells in enumerate(zip(headings, *rows, strict=True)):
+        longest = max(cell_len(line) for cell in cells for line in cell.split("\n"))
+        word = max((cell_len(word) for cell in cells for word in cell.split()), default=0)
+        narrow = max(_LEAST_FOLDED, min(word, _LONGEST_WORD))
+        most.append(max(longest, _LEAST if position else 0))
+        least.append(min(most[-1], narrow) if position and position in wrap else most[-1])
+    spare = max(0, room - sum(least) - 3 * len(least) - 1)
+    order = sorted(range(len(least)), key=lambda position: most[position] - least[position])
+    for place, position in enumerate(order):
+        share = min(most[position] - least[position], spare // (len(order) - place))
+        least[position] += share
+        spare -= share
+    return least
 
 
 def print_error(error: MedbenchError) -> None:
@@ -192,6 +214,8 @@ def fail(error: BaseException, debug: bool) -> int:
         print_error(error)
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("medbench"):
         print_error(missing_package(error.name))
+    elif isinstance(error, OSError) and error.strerror:
+        print_error(of_system(error))
     else:
         first = (str(error).strip().splitlines() or ["no message"])[0]
         print_error(

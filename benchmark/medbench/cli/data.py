@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medbench.cli import arguments, data_init
+from medbench.core.text import counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,7 +73,8 @@ def prepare(
         device=device,
     )
     failures = prepare(challenge, videos, output, preparation, ConsoleProgress())
-    typer.echo(f"{output}{f', without {len(failures)} videos that failed' if failures else ''}")
+    without = f", without {counted(len(failures), 'video')} that failed" if failures else ""
+    typer.echo(f"{output}{without}")
     raise typer.Exit(1 if failures else 0)
 
 
@@ -124,5 +126,5 @@ def export(
     count, failures = export_data(request, layout, output, ConsoleProgress())  # type: ignore[arg-type]
     for reason in failures:
         typer.echo(f"left out: {reason}", err=True)
-    typer.echo(f"{count} cases in {output}")
+    typer.echo(f"{counted(count, 'case')} in {output}")
     raise typer.Exit(1 if failures else 0)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
+
+if TYPE_CHECKING:
+    from medbench.leaderboards.verification import Verification
 
 app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
 
@@ -25,8 +29,7 @@ def build(
     from medbench.cli.console import print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
-    from medbench.leaderboards.index_page import write_index
-    from medbench.leaderboards.results import build_board, measured_challenges
+    from medbench.leaderboards.results import build_board, measured_challenges, write_index
 
     folder = leaderboards or leaderboards_folder()
     names = challenges or measured_challenges(folder)
@@ -48,7 +51,12 @@ def verify(
         list[str] | None,
         typer.Argument(help="Challenges, or keys of rows; all challenges with rows if not given."),
     ] = None,
-    data: arguments.DataFolder = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Score the cases again on this release; else on MEDBENCH_DATA/<challenge>."
+        ),
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -80,15 +88,19 @@ def verify(
             typer.echo(str(finding))
         for note in report.notes:
             typer.echo(f"Note: {note}.")
-        scoring = f", {report.scored_again} cases scored again" if report.scored_again else ""
-        training = f", {report.trained_again} networks trained again" if report.trained_again else ""
-        wrong = f"{len(report.findings)} findings" if report.findings else "all as the evidence gives them"
-        typer.echo(
-            f"{report.challenge}: {report.rows} rows, {report.cells} cells computed again, "
-            f"{report.pages} pages compared{scoring}{training}: {wrong}."
-        )
+        typer.echo(_verdict(report))
     if any(report.findings for report in reports):
         raise typer.Exit(1)
+
+
+def _verdict(report: Verification) -> str:
+    """What was verified of a board, and the number of findings, in one line."""
+    parts = [counted(report.rows, "row"), f"{counted(report.cells, 'cell')} computed again"]
+    parts += [f"{counted(report.pages, 'page')} compared"] if report.pages else []
+    parts += [f"{counted(report.scored_again, 'case')} scored again"] if report.scored_again else []
+    parts += [f"{counted(report.trained_again, 'network')} trained again"] if report.trained_again else []
+    wrong = counted(len(report.findings), "finding") if report.findings else "all as the evidence gives them"
+    return f"{report.challenge}: {', '.join(parts)}: {wrong}."
 
 
 @app.command("merge", short_help="Join the boards of several machines.")
@@ -101,7 +113,8 @@ def merge(
     from medbench.leaderboards.merge import merge
 
     for board in merge(leaderboards or leaderboards_folder(), others):
-        typer.echo(f"{board.challenge}: {board.new} rows added, {board.old} were here already.")
+        old = f"{board.old} {'was' if board.old == 1 else 'were'} here already"
+        typer.echo(f"{board.challenge}: {counted(board.new, 'row')} added, {old}.")
 
 
 @app.command("references", short_help="Score reference rows, such as chance or people.")
@@ -163,5 +176,7 @@ def show(
             for fact in facts(table):
                 typer.echo(fact)
             if len(short) < len(whole.metrics):
-                typer.echo(f"{len(whole.metrics) - len(short)} further columns in the other formats.")
-        typer.echo("\n".join(notes(board)))
+                further = counted(len(whole.metrics) - len(short), "further column")
+                typer.echo(f"{further} in the other formats (--format).")
+        for note in notes(board):
+            typer.echo(note)

@@ -41,6 +41,7 @@ from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
 from medbench.cli.usage import asks_for_help, usage_error
 from medbench.core.interruption import INTERRUPTED, REPEAT
+from medbench.core.machine import keep_freed_memory
 
 
 class Application(typer.Typer):
@@ -116,6 +117,7 @@ def options(
         list[str] | None,
         typer.Option(
             "--plugin",
+            metavar="FILE",
             help="Python file that registers models, challenges, metrics, platforms or tasks; repeatable.",
         ),
     ] = None,
@@ -132,12 +134,13 @@ def options(
 def main() -> None:
     """Entry point: exit code 0 done, 1 some cases failed, 2 the request cannot be met, 130 interrupted."""
     speak_in_any_encoding()
+    keep_freed_memory()
     debug = "--debug" in sys.argv
     arguments = [with_home(argument) for argument in sys.argv[1:] if argument != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="medbench", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people

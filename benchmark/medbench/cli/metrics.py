@@ -32,6 +32,9 @@ def list_all(match: Match = "*", as_json: arguments.AsJson = False) -> None:
     if as_json:
         print_json([convention.as_json() for convention in conventions])
         return
+    if not conventions:
+        typer.echo(f"No metric's id matches '{match}'; a part of an id is found by '*{match}*'.")
+        return
     rows = [(c.id, c.family, c.unit, c.better, c.differs or c.definition) for c in conventions]
     print_table("", ("id", "family", "unit", "better", "what sets it apart"), rows, wrap=(4,))
 
@@ -52,7 +55,7 @@ def show(
     rows = [
         (key.replace("_", " "), _text(value)) for key, value in facts.items() if value not in ("", [], {})
     ]
-    print_table(facts["title"], ("", ""), rows, wrap=(1,))
+    print_table(facts["title"], ("", ""), rows, wrap=(1,), lines=True)
 
 
 @app.command("compare", short_help="Compute every metric on one pair of label maps.")
@@ -61,7 +64,9 @@ def compare(
     prediction: Annotated[Path, typer.Argument(help="Predicted label map of the same size.")],
     label: Annotated[
         list[int] | None,
-        typer.Option("--label", help="Label of the map; repeat for a union. Else all that is not 0."),
+        typer.Option(
+            "--label", metavar="VALUE", help="Label of the map; repeat for a union. Else all that is not 0."
+        ),
     ] = None,
     spacing: Annotated[
         str | None,
@@ -143,6 +148,8 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return "\n".join(
             f"{key}: {'by the formula' if item is None else item}" for key, item in value.items()

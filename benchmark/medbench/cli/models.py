@@ -40,6 +40,9 @@ def list_models(match: Match = "*", as_json: arguments.AsJson = False) -> None:
     if as_json:
         print_json([_facts(entry) for entry in entries])
         return
+    if not entries:
+        typer.echo(f"No model's name matches '{match}'; a part of a name is found by '*{match}*'.")
+        return
     rows = [
         (entry.name, entry.title, titles(entry.offers), _count(entry.counted_parameters), _cited(entry.paper))
         for entry in entries
@@ -67,8 +70,8 @@ def show(
     if as_json:
         print_json({**facts, "profiles": [record.model_dump(mode="json") for record in profiles]})
         return
-    rows = [(key, _text(value)) for key, value in facts.items() if value not in (None, [], {}, "")]
-    print_table(entry.title, ("", ""), rows, wrap=(1,))
+    rows = [(key.replace("_", " "), _text(value)) for key, value in facts.items() if not _is_empty(value)]
+    print_table(entry.title, ("", ""), rows, wrap=(1,), lines=True)
     if profiles:
         _print_profiles(profiles)
     else:
@@ -105,9 +108,18 @@ def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | tuple | dict) and not value)
+
+
 def _text(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, dict) and value.keys() == {"default", "help"}:
+        default = "none" if value["default"] is None else _text(value["default"])
+        return f"{value['help']} (default {default})"
     if isinstance(value, dict):
         return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -123,7 +123,8 @@ def _predict_images(
     """Predict a folder of images without a challenge."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.parsing import parse_classes, parse_values
-    from medbench.running.predict_images import predict_images
+    from medbench.core.writable import refuse_unwritable
+    from medbench.running.predict_images import check_images, predict_images
     from medbench.running.predictors import load_predictor
     from medbench.running.request_file import request_of
 
@@ -134,14 +135,17 @@ def _predict_images(
             "Give -c to predict a challenge's cases, or --images to predict a folder.",
         )
     images, output = folders
+    names, limits = parse_classes(classes), parse_values(values)
+    check_images(images)
+    refuse_unwritable(output, folder=True)
     request = request_of({**options, "challenge": "images"})
     predictor = load_predictor(
         request.model,
         weights="none" if request.weights == "auto" else request.weights,
-        classes=parse_classes(classes),
+        classes=names,
         options=request.options,
         inference=request.inference,
         folder=images,
-        values=parse_values(values),
+        values=limits,
     )
     return predict_images(predictor, images, output, ConsoleProgress())

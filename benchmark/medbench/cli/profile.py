@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def command(
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Model name or pattern; repeatable.")
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="NAME", help="Model name or pattern; repeatable."),
     ] = None,
     input_shape: Annotated[
         str | None,
@@ -69,7 +70,7 @@ def command(
     ] = False,
     plot: Annotated[
         list[Path] | None,
-        typer.Option("--plot", help="Chart of the sweep: .png, .svg, .pdf; repeatable."),
+        typer.Option("--plot", metavar="FILE", help="Chart of the sweep: .png, .svg, .pdf; repeatable."),
     ] = None,
     html: Annotated[
         Path | None,
@@ -147,10 +148,13 @@ def command(
 def _sweep(
     request: Request, text: str, seconds: float | None, plots: list[Path], progress: Any
 ) -> list[Curve]:
+    from medbench.core.writable import refuse_unwritable
     from medbench.profiling.plots import draw_curves
     from medbench.profiling.profile import plan
     from medbench.profiling.sweep import parse_range, sweep
 
+    for path in plots:
+        refuse_unwritable(path)
     curves = sweep(plan(request), parse_range(text), seconds=seconds, progress=progress)
     for path in plots:
         draw_curves(curves, path)

@@ -23,7 +23,11 @@ def command(
     ],
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Only this column; repeatable. The headline columns if not given."),
+        typer.Option(
+            "--metric",
+            metavar="COLUMN",
+            help="Only this column; repeatable. The headline columns if not given.",
+        ),
     ] = None,
     resamples: Annotated[
         int, typer.Option("--resamples", min=10, help="Number of resamples of the groups.")

@@ -17,7 +17,7 @@ def command(
             help="Run folder, its record.json, or the beginning of the key of a run or leaderboard row."
         ),
     ],
-    data: arguments.DataFolder = None,
+    data: arguments.RunData = None,
     predictions: Annotated[
         Path | None,
         typer.Option(

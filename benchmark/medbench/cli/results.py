@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from medbench.cli.console import print_json, print_table
+from medbench.core.text import counted
 from medbench.records.reading import Finished
 from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables, result_title
 from medbench.running.combinations import Combinations
@@ -59,7 +60,8 @@ def _say_what_was_done(result: Finished) -> None:
     if result.kept:
         typer.echo(result.kept_words)
     elif result.resumed:
-        typer.echo(f"{result.resumed} cases were finished by an earlier call and kept.")
+        were = "was" if result.resumed == 1 else "were"
+        typer.echo(f"{counted(result.resumed, 'case')} {were} finished by an earlier call and kept.")
     if (pattern := result.record.settings.get("cases", "*")) != "*":
         typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from medbench.cli.console import print_json, print_table
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from medbench.submissions.findings import Finding
@@ -46,7 +47,8 @@ def show_rehearsal(result: Rehearsal, as_json: bool) -> int:
     print_table(title, ["call", "time (s)", "of limit", "memory (GB)", "of limit"], rows)
     _lines(result.findings)
     verdict = "passed" if result.passed else "failed"
-    typer.echo(f"{verdict}: {result.identical} outputs equal those of medbench run")
+    equal = "equals that" if result.identical == 1 else "equal those"
+    typer.echo(f"{verdict}: {counted(result.identical, 'output')} {equal} of medbench run")
     return 0 if result.passed else 1
 
 

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 _messages: set[str] = set()
+_LISTINGS = {"model": "medbench models", "challenge": "medbench challenges", "metric": "medbench metrics"}
+_MOST_NAMED = 20
 
 
 def load_object(target: str) -> Any:
@@ -30,10 +32,15 @@ def load_object(target: str) -> Any:
 
 
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> MedbenchError:
-    """The error for an unknown name, with the nearest names as hint."""
+    """The error for an unknown name; its hint has the nearest names, else all, or what lists them."""
     names = sorted(names)
     close = nearest_names(name, names)
-    hint = f"Did you mean {', '.join(close)}?" if close else f"Known: {', '.join(names) or 'none'}."
+    if close:
+        hint = f"Did you mean {', '.join(close)}?"
+    elif kind in _LISTINGS and len(names) > _MOST_NAMED:
+        hint = f"'{_LISTINGS[kind]}' lists the names."
+    else:
+        hint = f"Known: {', '.join(names) or 'none'}."
     return MedbenchError(f"{kind}.unknown", f"There is no {kind} named '{name}'.", hint)
 
 

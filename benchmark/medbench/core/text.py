@@ -59,6 +59,15 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where there is not exactly one.
+
+    >>> counted(1, "case"), counted(0, "case"), counted(1200, "case")
+    ('1 case', '0 cases', '1,200 cases')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def markdown_text(words: str) -> str:
     """Words for a cell of Markdown: one line, without HTML, links, code or another column."""
     text = printable(words, None)

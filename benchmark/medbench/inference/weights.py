@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
+_TORCH_SIGNATURES = (b"PK", b"\x80")
+"""First bytes of an archive of torch, and of a pickle."""
 FACTS_KEY = "medbench"
 
 
@@ -164,6 +166,12 @@ def _stored(content: bytes, path: Path) -> Any:
             return load(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not content.startswith(_TORCH_SIGNATURES):
+            raise MedbenchError(
+                "weights.unsafe",
+                f"{path}: refused: it is no file of torch or safetensors, and reading others could run code.",
+                "Give the .pt or .safetensors file of a training.",
+            ) from error
         raise MedbenchError(
             "weights.unsafe",
             f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",

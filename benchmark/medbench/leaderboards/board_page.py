@@ -87,8 +87,9 @@ def html(board: Board) -> str:
     page = page_environment(TEMPLATES).get_template("board.html.j2")
     link = board.homepage if board.homepage.startswith(("https://", "http://")) else ""
     columns = [metric for table in board.tables for metric in table.metrics]
+    bars = any(cell.bar for own in tables for row in own["rows"] for cell in row.cells)
     return page.render(
-        board=board, tables=tables, notes=notes(board), link=link, definitions=definitions(columns)
+        board=board, tables=tables, notes=notes(board), link=link, bars=bars, definitions=definitions(columns)
     )
 
 

@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.result_table import MetricSpec
+from medbench.core.text import counted
 from medbench.leaderboards.baseline import CONSTANT, constant_row, headline, not_above
 from medbench.leaderboards.naming import entry_names
+from medbench.leaderboards.remarks import on_baseline, without_values
 from medbench.leaderboards.rows import RECORD_SHA256
 from medbench.leaderboards.sections import Section, sections
 
@@ -133,7 +135,7 @@ class Table:
         if self.mark:
             parts.append(f"not ranked: {self.mark}")
         if self.kind != "published":
-            parts.append(f"{self.cases} cases ({self.manifest[:8]})")
+            parts.append(f"{counted(self.cases, 'case')} ({self.manifest[:8]})")
         if self.scoring:
             parts.append(f"scoring {self.scoring[:8]}")
         return ", ".join(parts)
@@ -252,9 +254,10 @@ def _table(
     ranks = [None] * len(models) if mark else _ranks(in_order[: len(models)], own_metrics[0])
     ranks += [None] * (len(in_order) - len(models))
     first, constant = rows[0], constant_row(rows)
+    verdicts = [_verdict(row, own_metrics, constant) for row in in_order]
     names = [
-        name + _verdict(row, own_metrics, constant)
-        for name, row in zip(entry_names(in_order), in_order, strict=True)
+        f"{name} [{verdict}]" if verdict else name
+        for name, verdict in zip(entry_names(in_order), verdicts, strict=True)
     ]
     entries = map(_entry, in_order, names, ranks, [own_metrics] * len(in_order))
     yield Table(
@@ -273,7 +276,10 @@ def _table(
         sections=sections(in_order, own_metrics),
         substitute=(first.get("settings") or {}).get("substitute", ""),
         note="\n".join(
-            [_note(challenge, first, own_metrics, constant), *_without_values(in_order, own_metrics)]
+            [
+                *on_baseline(challenge, first, own_metrics, constant, verdicts),
+                *without_values(in_order, own_metrics),
+            ]
         ),
     )
 
@@ -281,38 +287,7 @@ def _table(
 def _verdict(row: Row, metrics: Sequence[MetricSpec], constant: Row | None) -> str:
     if constant is None or row.get("model") == CONSTANT or row.get("reference_row"):
         return ""
-    verdict = not_above(headline(metrics), row, constant)
-    return f" [{verdict}]" if verdict else ""
-
-
-def _note(challenge: str, row: Row, metrics: Sequence[MetricSpec], constant: Row | None) -> str:
-    if constant is None:
-        data = " --data DIR" if row["data"] == "real" else ""
-        return (
-            f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
-            f"--split {row['split']}{data} (on real data after medbench train)."
-        )
-    which = "" if constant.get("model") == CONSTANT else f" ({constant['title']})"
-    return (
-        f"Marked rows have not been shown to lie above the constant baseline{which} in "
-        f"{headline(metrics).title}: the 95 % interval of the paired difference does not lie on the better "
-        "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
-        "value)."
-    )
-
-
-def _without_values(rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> list[str]:
-    """A sentence on columns in which no row has a value."""
-
-    def valued(name: str) -> bool:
-        return any((row["metrics"].get(name) or {}).get("value") is not None for row in rows)
-
-    titles = [
-        metric.title + f" [{metric.unit}]" * bool(metric.unit)
-        for metric in metrics
-        if not valued(metric.name)
-    ]
-    return [f"No row has a value in: {', '.join(titles)}."] if titles else []
+    return not_above(headline(metrics), row, constant)
 
 
 def _subset(row: Row) -> tuple[int, int] | None:

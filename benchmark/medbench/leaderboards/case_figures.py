@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from medbench.core.result_table import MetricSpec
 from medbench.core.text import printable
 from medbench.leaderboards.boards import Entry, Table
 from medbench.leaderboards.costs import RunTime
+from medbench.leaderboards.naming import without_common_marks
 from medbench.leaderboards.rank import RESAMPLES, Ranking, rank_by
 from medbench.records.drawing import (
     Drawing,
@@ -117,7 +119,12 @@ def case_figures(table: Table, evidence: BoardEvidence) -> CaseFigures:
         return CaseFigures()
     metric = table.metrics[0]
     column = next((own for own in table.metrics if not own.pooled), None)
-    pairs = [(entry, run) for entry in table.entries[:MOST_ENTRIES] if (run := evidence.run(entry.run))]
+    short_names = without_common_marks([entry.name for entry in table.entries])[:MOST_ENTRIES]
+    pairs = [
+        (dataclasses.replace(entry, name=name), run)
+        for entry, name in zip(table.entries, short_names, strict=False)
+        if (run := evidence.run(entry.run))
+    ]
     if not pairs:
         return CaseFigures()
     series = [Series(entry.name, _values(run, column) if column else {}) for entry, run in pairs]

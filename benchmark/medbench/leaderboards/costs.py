@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from medbench.leaderboards.boards import Board, Table
+from medbench.leaderboards.naming import without_common_marks
 from medbench.leaderboards.training_budget import cost_text, cpu_minutes
 from medbench.profiling.records import ProfileRecord
 from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, shape_text
@@ -152,6 +153,7 @@ def _table_with_costs(table: Table, columns: CostColumns) -> Table:
         for entry in table.entries
         if (cell := entry.cells.get(first.name)) is not None and cell.value is not None
     }
+    names = without_common_marks([entry.name for entry in table.entries])
     return replace(
         table,
         entries=tuple(
@@ -161,7 +163,7 @@ def _table_with_costs(table: Table, columns: CostColumns) -> Table:
         cost_headings=tuple(columns.headings[place] for place in places),
         plots=tuple(
             pareto_plots(
-                {entry.run: entry.name for entry in table.entries},
+                dict(zip([entry.run for entry in table.entries], names, strict=True)),
                 accuracies,
                 columns,
                 heading(first),
@@ -204,6 +206,8 @@ def pareto_front(points: Sequence[Point], better: Better) -> list[Point]:
 
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 380, 64, 48, 16, 24
+_FEWEST = 2
+"""Values on an axis, at least."""
 _LETTERS = 30
 """Letters of a line of a name beside its point."""
 
@@ -229,7 +233,7 @@ def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better
         f'<path d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}" '
         'fill="none" stroke="currentColor"/>',
     ]
-    for tick in _decades(across.low, across.high):
+    for tick in _ticks(across.low, across.high):
         x = across.place(math.log10(tick))
         parts.append(f'<path d="M{x:.1f} {_HEIGHT - _BOTTOM}v4" stroke="currentColor"/>')
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
@@ -239,12 +243,13 @@ def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     line = " ".join(f"{across.place(math.log10(p.cost)):.1f},{up.place(p.accuracy):.1f}" for p in front)
     parts.append(f'<polyline class="front" points="{line}" fill="none" stroke="#0072b2" stroke-width="1.5"/>')
-    labels: list[tuple[bool, float, float]] = []
+    labels, names = list[tuple[bool, float, float]](), list[str]()
     for point in sorted(points, key=lambda point: up.place(point.accuracy)):
         x, y = across.place(math.log10(point.cost)), up.place(point.accuracy)
         colour = "#0072b2" if point in front else "#999"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(_label(point.name, x, y, labels))
+        names.append(_label(point.name, x, y, labels))
+    parts += names
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 10}" text-anchor="middle">{escape(cost)}</text>')
     centre = (_TOP + _HEIGHT - _BOTTOM) / 2
@@ -297,6 +302,17 @@ def _decades(low: float, high: float) -> list[float]:
     steps = (1, 2, 5) if high - low < 2 else (1,)
     powers = range(math.floor(low), math.ceil(high) + 1)
     return [step * 10**power for power in powers for step in steps if low <= math.log10(step) + power <= high]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Values between two logarithms: decades, else evenly spaced ones where few decades lie there."""
+    own = _decades(low, high)
+    if len(own) > 1:
+        return own
+    first, last = 10**low, 10**high
+    power: float = 10 ** math.floor(math.log10((last - first) / _FEWEST))
+    step = next(size * power for size in (1, 2, 5, 10) if (last - first) / (size * power) <= 2 * _FEWEST)
+    return [number * step for number in range(math.ceil(first / step), math.floor(last / step) + 1)]
 
 
 def pareto_plots(

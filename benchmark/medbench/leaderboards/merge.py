@@ -50,9 +50,8 @@ def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
     """
     for other in others:
         if not measured_challenges(other) and not (other / PROFILES).is_file():
-            raise MedbenchError(
-                "leaderboard.empty", f"{other}: holds no results.", "Give a folder of leaderboards."
-            )
+            reason = "holds no results" if other.is_dir() else "there is no such folder"
+            raise MedbenchError("leaderboard.empty", f"{other}: {reason}.", "Give a folder of leaderboards.")
     names = sorted({name for other in others for name in measured_challenges(other)})
     results = [_merge_challenge(leaderboards, others, name) for name in names]
     for other in others:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from medbench.leaderboards.training_budget import missed_budget
 
 Row = Mapping[str, Any]
 
+_MARK = re.compile(r" \[[^\[\]]*\]")
 _NOT_SETTINGS = ("cases", "plugins", "substitute")
 
 
@@ -27,6 +29,22 @@ def entry_names(rows: Sequence[Row]) -> list[str]:
     for fact in (_seeds, _settings, _weights, _plugins, _code, _key):
         names = _apart(names, ends, rows, fact)
     return [name + end for name, end in zip(names, ends, strict=True)]
+
+
+def without_common_marks(names: Sequence[str]) -> list[str]:
+    """The names for a plot, without the marks that all of them have, which its table's title says.
+
+    >>> without_common_marks(["A [subset 2 of 9]", "B [substitute] [subset 2 of 9]"])
+    ['A', 'B [substitute]']
+    """
+    own = [_MARK.findall(name) for name in names]
+    common = [mark for mark in dict.fromkeys(own[0]) if all(mark in other for other in own)] if own else []
+    if len(names) < 2:
+        return list(names)
+    shorter = list(names)
+    for mark in common:
+        shorter = [name.replace(mark, "") for name in shorter]
+    return shorter
 
 
 def marks(row: Row) -> list[str]:

@@ -52,7 +52,8 @@ def markdown(board: Board) -> str:
         names = list(map(markdown_text, names))
         return str(tabulate(cells, names, tablefmt="github", disable_numparse=True))
 
-    parts = [f"# {markdown_text(board.title)}", "", markdown_text(f"{board.task}. {board.homepage}"), ""]
+    about = " ".join(filter(None, (f"{board.task}.", board.homepage)))
+    parts = [f"# {markdown_text(board.title)}", "", markdown_text(about), ""]
     for table in board.tables:
         parts += [f"## {markdown_text(table.title)}", ""]
         for fact in facts(table):
@@ -67,7 +68,8 @@ def markdown(board: Board) -> str:
 
 def latex(board: Board) -> str:
     """The tables as LaTeX, one ``table`` environment each; needs ``booktabs``."""
-    parts = [f"% {board.title}: {board.homepage}. Needs \\usepackage{{booktabs}}."]
+    about = ": ".join(filter(None, (board.title, board.homepage)))
+    parts = [f"% {printable(about, None)}. Needs \\usepackage{{booktabs}}."]
     for table in board.tables:
         columns = headings(table)
         parts += [

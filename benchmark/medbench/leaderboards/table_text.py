@@ -47,18 +47,46 @@ def facts(table: Table) -> list[str]:
 
 
 def notes(board: Board) -> list[str]:
-    """Notes below all tables: intervals, failure rule, order of rows, evidence."""
-    cells = [cell for table in board.measured for entry in table.entries for cell in entry.cells.values()]
-    methods = sorted({cell.method for cell in cells if cell.method and cell.low is not None})
+    """Notes below all tables, as far as they hold what is explained: intervals, order, costs, evidence."""
+    return [*_intervals(board), *_order(board), *_costs(board), *_evidence(board)]
+
+
+def _intervals(board: Board) -> list[str]:
+    """How intervals came about, and what lost cases score."""
+    if not board.measured:
+        return []
+    entries = [entry for table in board.measured for entry in table.entries]
+    cells = [cell for entry in entries for cell in entry.cells.values() if cell.low is not None]
+    methods = sorted({cell.method for cell in cells if cell.method})
     how = f" ({'; '.join(methods)})" if methods else ""
+    brackets = (
+        "Brackets beside a value: its 95 % interval over groups of cases (patients, sequences, videos), each "
+        f"from the values with one group left out{how}. "
+        if cells
+        else ""
+    )
+    return [f"{brackets}Failed and missing cases: {board.failure_rule}"]
+
+
+def _order(board: Board) -> list[str]:
+    """What a rank means, and that tables stand apart."""
+    has_rank = any(entry.rank is not None for table in board.measured for entry in table.entries)
+    sentences = ["The rank is by the first column and is not the organisers' ranking."] if has_rank else []
+    if len(board.tables) > 1:
+        sentences.append(
+            "Tables differ in data, split, protocol, definitions or scoring code and cannot be compared with "
+            "one another."
+        )
+    return [" ".join(sentences)] if sentences else []
+
+
+def _evidence(board: Board) -> list[str]:
+    """How measured rows are verified."""
+    if not board.measured:
+        return []
     return [
-        f"Brackets: 95 % intervals over groups of cases (patients, sequences, videos), each from the values "
-        f"with one group left out{how}. Failed and missing cases: {board.failure_rule}",
-        "The rank is by the first column and is not the organisers' ranking. Tables differ in data, split, "
-        "protocol, definitions or scoring code and cannot be compared with one another.",
-        *_costs(board),
         f"Verify: medbench leaderboard verify {board.challenge}; a run's key also names its row for medbench "
-        "report, compare and rank.",
+        "report, compare and rank."
     ]
 
 

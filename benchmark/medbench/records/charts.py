@@ -85,11 +85,11 @@ def _svg(chart: CurveChart) -> str:
         parts.append(f'<text x="{_LEFT - 6}" y="{_y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     if chart.diagonal:
         parts.append(f'<path d="M{_x(0)} {_y(0)}L{_x(1)} {_y(1)}" stroke="#888" stroke-dasharray="4 4"/>')
-        parts.append(
-            f'<text x="{_x(0.97):.1f}" y="{_y(0.9):.1f}" text-anchor="end">{escape(chart.diagonal)}</text>'
-        )
     for index, curve in enumerate(chart.curves):
         parts += _curve(curve, _colour(index), chart.points)
+    if chart.diagonal:
+        place = f'x="{_x(0.97):.1f}" y="{_y(0.7):.1f}"'
+        parts.append(f'<text {place} text-anchor="end">{escape(chart.diagonal)}</text>')
     parts.append(f'<text x="{_x(0.5)}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(chart.x_label)}</text>')
     parts.append(
         f'<text transform="translate(13 {_y(0.5)}) rotate(-90)" text-anchor="middle">{escape(chart.y_label)}'

@@ -30,6 +30,10 @@ PREDICTIONS = "predictions"
 """Folder of a challenge's runs with evaluations of predictions."""
 KEY_LENGTH = 16
 """Letters of a key that name a run directory."""
+_GIVE = (
+    f"Give the folder RUNS/CHALLENGE/MODEL/KEY that medbench run printed, its {RECORD}, or at least "
+    f"{LEAST_LETTERS} letters of the key."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +77,17 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
     if predictions is not None:
         return _last_evaluation(predictions, runs)
     path = Path(name)
-    if path.is_dir() or path.is_file():
-        return read_run(path if path.is_dir() else path.parent)
+    if path.is_dir():
+        return read_run(path)
+    if path.is_file():
+        if not (path.parent / RECORD).is_file():
+            raise MedbenchError("run.unknown", f"{path}: is no {RECORD} and lies in no run folder.", _GIVE)
+        return read_run(path.parent)
     folders = _folders(str(name), runs, "*/*/*/")
     if not folders and leaderboards is not None:
         folders = _folders(str(name), leaderboards, f"*/{EVIDENCE}/*/")
     if not folders:
-        boards = f", and no row in {leaderboards}," if leaderboards is not None else ""
-        raise MedbenchError(
-            "run.unknown",
-            f"{name}: is no run folder, and no run in {runs}{boards} has a key that begins with this name.",
-            "Give the folder that medbench run printed, or at least four letters of the key.",
-        )
+        raise MedbenchError("run.unknown", f"{name}: {_no_run(str(name), runs, leaderboards)}.", _GIVE)
     if len(folders) > 1:
         names = ", ".join(map(str, folders[:4]))
         raise MedbenchError(
@@ -93,6 +96,16 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
             "Give more letters of the key.",
         )
     return read_run(folders[0])
+
+
+def _no_run(name: str, runs: Path, leaderboards: Path | None) -> str:
+    """Why a name that is no file names no run."""
+    if len(Path(name).parts) > 1:
+        return "there is no such folder or file"
+    if len(name) < LEAST_LETTERS:
+        return f"there is no such folder, and a key is named by {LEAST_LETTERS} letters at least"
+    boards = f" and no row in {leaderboards}" if leaderboards is not None else ""
+    return f"there is no such folder, and no run in {runs}{boards} has a key that begins so"
 
 
 def _last_evaluation(predictions: NamedPredictions, runs: Path) -> Run:
@@ -136,11 +149,7 @@ def read_run(folder: Path) -> Run:
     record_path, rows_path = folder / RECORD, folder / JOURNAL
     for path in (record_path, rows_path):
         if not path.is_file():
-            raise MedbenchError(
-                "run.unknown",
-                f"{folder}: holds no {path.name}, so it is no finished run.",
-                "Repeat the run's command until it finishes.",
-            )
+            raise _unfinished(folder, path.name)
     try:
         record = RunRecord.model_validate_json(read_bytes(record_path))
         lines = read_lines(rows_path)
@@ -157,6 +166,17 @@ def read_run(folder: Path) -> Run:
     if difference := disagreement(record, rows):
         raise _damaged(f"{record_path}: disagrees with {JOURNAL}: {difference}.")
     return Run(record, {row.case: row for row in rows}, folder, has_seal)
+
+
+def _unfinished(folder: Path, absent: str) -> MedbenchError:
+    """The error for a folder without a file that finished runs have: an unfinished run's, or another's."""
+    if (folder / RECORD).is_file() or (folder / JOURNAL).is_file():
+        message = f"{folder}: holds no {absent}, so it is no finished run."
+        return MedbenchError("run.unknown", message, "Repeat the run's command until it finishes.")
+    below = next((path.parent for path in sorted(folder.glob(f"*/{RECORD}"))), None)
+    below = below or next((path.parent for path in sorted(folder.glob(f"*/*/{RECORD}"))), None)
+    hint = _GIVE if below is None else f"A run in it is {below}."
+    return MedbenchError("run.unknown", f"{folder}: is no run folder: it holds no {absent}.", hint)
 
 
 def check_measures(run: Run) -> None:

@@ -75,15 +75,20 @@ def aggregate_rows(
     ]
 
 
+def data_words(record: RunRecord) -> str:
+    """Words in brackets behind a title where the data are a synthetic sample or a subset; else none."""
+    if record.data == "sample":
+        return " (synthetic sample: no result on real data)"
+    if record.challenge.subset:
+        present_cases, all_cases = record.challenge.present_cases, record.challenge.released_cases
+        return f" (real data, subset: {present_cases} of {all_cases} cases)"
+    return ""
+
+
 def result_title(record: RunRecord) -> str:
     """Model, challenge and split of a run, and whether its data are a synthetic sample or a subset."""
-    kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
-    if record.challenge.subset:
-        kind = (
-            f" (real data, subset: {record.challenge.present_cases} of "
-            f"{record.challenge.released_cases} cases)"
-        )
-    title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
+    title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}"
+    title += data_words(record)
     modalities = record.settings.get("modalities")
     return f"{title}, seeing {', '.join(modalities)} alone" if modalities else title
 

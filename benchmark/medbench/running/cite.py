@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from medbench.challenges import list_challenges, load_challenge
 from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.models import list_models, model_entry
-from medbench.models.entry import ModelEntry
+from medbench.models.entry import ModelEntry, usual_models
 from medbench.records.schema import RunRecord
+
+_LISTS = "'medbench models' and 'medbench challenges' list the names."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ def cite(names: Sequence[str]) -> list[Citation]:
         elif name in models:
             citations.append(_of_model(model_entry(name)))
         else:
-            raise unknown_name("name", name, [*challenges, *models])
+            error = unknown_name("name", name, [*challenges, *usual_models(models)])
+            hint = error.hint if error.hint.startswith("Did") else _LISTS
+            raise MedbenchError(error.code, f"There is no model and no challenge named '{name}'.", hint)
     return citations
 
 
@@ -60,9 +65,9 @@ def bibtex_of(record: RunRecord) -> str:
 
 
 def _of_challenge(challenge: Challenge) -> Citation:
-    address = f"\\url{{{challenge.card.homepage}}}"
+    address = {"howpublished": f"\\url{{{challenge.card.homepage}}}"} if challenge.card.homepage else {}
     bibtex = challenge.card.bibtex or _misc(
-        challenge.name, challenge.title, howpublished=address, note=challenge.card.citation
+        challenge.name, challenge.title, **address, note=challenge.card.citation
     )
     return Citation(challenge.name, "challenge", bibtex, challenge.card.license, challenge.card.homepage)
 
@@ -83,11 +88,16 @@ def _of_model(entry: ModelEntry) -> Citation:
 def _misc(name: str, title: str, **facts: str) -> str:
     key = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     escapes = {
-        field: value if "\\url" in value else re.sub(r"(?<!\\)([&%#_])", r"\\\1", value)
+        field: value if "\\url" in value else _escaped(value)
         for field, value in facts.items()
         if field not in ("url", "doi", "eprint")
     }
     plain = {field: value for field, value in facts.items() if field not in escapes}
-    fields: dict[str, str] = {"title": f"{{{title}}}", **plain, **escapes}
+    fields: dict[str, str] = {"title": f"{{{_escaped(title)}}}", **plain, **escapes}
     lines = [f"  {field} = {{{value}}}" for field, value in fields.items()]
     return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}"
+
+
+def _escaped(words: str) -> str:
+    """Words with LaTeX's special letters escaped, as far as they are not."""
+    return re.sub(r"(?<!\\)([&%#_])", r"\\\1", words)

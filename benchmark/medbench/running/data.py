@@ -23,9 +23,8 @@ def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) 
     """
     if folder is not None:
         if not folder.is_dir():
-            raise MedbenchError(
-                "data.missing", f"{folder}: there is no such folder.", challenge.release.data_hint
-            )
+            reason = "is a file, not a folder" if folder.exists() else "there is no such folder"
+            raise MedbenchError("data.missing", f"{folder}: {reason}.", challenge.release.data_hint)
         return Data(folder, "sample" if is_sample(folder) else "real")
     if challenge.release.folder is not None:
         return resolve_data(challenge, challenge.release.folder, progress)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder, data_folder, leaderboards_folder, runs_folder
+from medbench.core.text import counted
 from medbench.core.unfinished import left_behind
 
 _NEEDED = (
@@ -90,7 +91,9 @@ def _torch_devices() -> Examined:
             "compute devices", "torch is not installed", False, True, "pip install 'medbench[models]'"
         )
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return Examined("compute devices", ", ".join(names) or f"cpu, {torch.get_num_threads()} threads", True)
+    return Examined(
+        "compute devices", ", ".join(names) or f"cpu, {counted(torch.get_num_threads(), 'thread')}", True
+    )
 
 
 def _memory() -> Examined:

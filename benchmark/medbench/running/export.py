@@ -17,6 +17,7 @@ from medbench.core.files import atomic_path
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
+from medbench.core.writable import refuse_unwritable
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models.local.exported import EMBEDDED, load_exported
@@ -77,8 +78,8 @@ def export(
         The comparison; ``None`` for safetensors, whose values are compared bit by bit.
 
     Raises:
-        MedbenchError: ``export.suffix``, ``export.network`` for networks that formats do not hold,
-            ``export.parity`` for answers beyond the tolerance, and then no file is left.
+        MedbenchError: ``export.suffix``, ``output.unwritable``, ``export.network`` for networks that formats
+            do not hold, ``export.parity`` for answers beyond the tolerance, and then no file is left.
     """
     if output.suffix != SUFFIXES[form]:
         raise MedbenchError(
@@ -86,6 +87,7 @@ def export(
             f"{output}: {form} files end in {SUFFIXES[form]}.",
             f"-o {output.stem}{SUFFIXES[form]}",
         )
+    refuse_unwritable(output)
     for package in {"onnx": ("onnx", "onnxscript", "onnxruntime"), "safetensors": ("safetensors",)}.get(
         form, ()
     ):

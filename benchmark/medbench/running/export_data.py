@@ -24,6 +24,7 @@ from medbench.core.files import write_json
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.sample import VolumeSample
+from medbench.core.writable import refuse_unwritable
 from medbench.io import nifti_mha, raster
 from medbench.running.data import resolve_data
 from medbench.running.request import CaseRequest
@@ -62,8 +63,9 @@ def export_data(
         Number of cases written, and why others could not be.
 
     Raises:
-        MedbenchError: ``export.demand`` for challenges without label maps, ``export.exists``,
-            ``export.name``, or as the data's own reading.
+        MedbenchError: ``export.demand`` for challenges without label maps, ``export.msd`` for images in
+            MSD's layout, ``export.exists``, ``export.name``, ``output.unwritable``, or as the data's own
+            reading.
     """
     challenge = request.load_challenge()
     _check(challenge, layout, output)
@@ -90,12 +92,19 @@ def _check(challenge: Challenge, layout: Layout, output: Path) -> None:
             f"{challenge.title} has no label map a case, which {layout} data sets hold.",
             "Export a challenge of segmentation.",
         )
+    if layout == "msd" and "volume" not in challenge.exchange.inputs:
+        raise MedbenchError(
+            "export.msd",
+            f"Cases of {challenge.title} are images, and MSD holds volumes.",
+            "Export nnunet, which holds images too.",
+        )
     if layout == "nnunet" and not re.fullmatch(r"Dataset\d{3}_\w+", output.name):
         raise MedbenchError(
             "export.name",
             f"{output}: nnU-Net takes folders named DatasetXXX_Name.",
             f"-o Dataset501_{challenge.name}",
         )
+    refuse_unwritable(output, folder=True)
     if output.exists() and any(output.iterdir()):
         raise MedbenchError("export.exists", f"{output}: holds files already.", "Choose an empty folder.")
 
@@ -138,10 +147,6 @@ def _write(
         _write_volumes(output, f"{name}", end, channels, (reference, labels), layout)
         content.channels, content.ending = len(channels), ".nii.gz"
     else:
-        if layout == "msd":
-            raise MedbenchError(
-                "export.msd", f"{case.id}: is an image, and MSD holds volumes.", "Export nnunet."
-            )
         image = challenge.read(case).images[0]  # type: ignore[union-attr]
         check_size(case.reference.get("labels", case.id), reference.shape, image.shape[:2])
         content.channels, content.ending = (

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medbench.core.errors import MedbenchError
+from medbench.core.writable import refuse_unwritable
 from medbench.metrics.convention import Convention
 from medbench.metrics.engine import evaluate_maps
 from medbench.metrics.masks.label_maps import LabelMaps
@@ -45,7 +46,7 @@ def refuse_settings(conventions: Sequence[Convention], settings: FolderSettings)
 
 
 def refuse_output(output: Path, *folders: Path) -> None:
-    """Refuse a file for the rows that is a folder, or that lies among the files that are scored.
+    """Refuse a file for the rows that cannot be written, or that lies among the files that are scored.
 
     Raises:
         MedbenchError: ``output.unwritable``.
@@ -56,6 +57,7 @@ def refuse_output(output: Path, *folders: Path) -> None:
             f"{output}: is a folder.",
             f"Name a file, as {output / 'scores.jsonl'}.",
         )
+    refuse_unwritable(output)
     place = output.resolve()
     for folder in folders:
         if folder.resolve() in (place, *place.parents):

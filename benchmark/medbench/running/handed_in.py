@@ -45,12 +45,17 @@ def check_given(path: Path) -> None:
     Raises:
         MedbenchError: ``predictions.missing``.
     """
-    if not path.is_dir() and not is_zip(path):
-        raise MedbenchError(
-            "predictions.missing",
-            f"{path}: there is no such folder of predictions and no such zip.",
-            "Check --predictions.",
+    if path.is_dir() or is_zip(path):
+        return
+    if path.exists():
+        message, hint = (
+            f"{path}: is neither a folder of predictions nor a zip.",
+            "Give the folder of the files.",
         )
+    else:
+        message = f"{path}: there is no such folder of predictions and no such zip."
+        hint = "Check --predictions."
+    raise MedbenchError("predictions.missing", message, hint)
 
 
 def home(challenge: Challenge, cases: Sequence[Case], folder: Path, rename: Rename = None) -> Path:

@@ -12,6 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
+from medbench.core.writable import refuse_unwritable
 from medbench.records.identity import code_sha256, plugin_settings
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.journal import UNFINISHED
@@ -47,6 +48,7 @@ def predict_request(request: Request, output: Path, progress: Progress | None = 
         MedbenchError: as :func:`predict`.
     """
     progress = progress or SilentProgress()
+    refuse_unwritable(output, folder=True)
     job = resolve(request, progress)
     mark_folder(output, _made_by(job))
     predictor = partial(job.predictor, output / UNFINISHED, progress)

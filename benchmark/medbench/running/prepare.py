@@ -15,6 +15,7 @@ from medbench.challenges.families.video_summaries.files import VideoSummaryRelea
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import describe
 from medbench.core.progress import Progress
+from medbench.core.writable import refuse_unwritable
 from medbench.inference.frame_features import FrameFeatures
 from medbench.inference.video_shots import SampledVideo, Sampling, sample_video
 from medbench.io.hdf5_groups import write_groups
@@ -56,14 +57,19 @@ def prepare(
         progress: told of every video.
 
     Raises:
-        MedbenchError: ``prepare.challenge``, ``prepare.no_weights``, ``data.empty``, or when every video
-            fails.
+        MedbenchError: ``prepare.challenge``, ``data.empty``, ``prepare.no_weights``, ``output.unwritable``,
+            or when every video fails.
     """
     subject = load_challenge(challenge)
     if not isinstance(subject.release, VideoSummaryRelease):
         raise MedbenchError(
             "prepare.challenge", f"{subject.title} is not prepared from videos.", "Use the data as released."
         )
+    files = sorted(path for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not files:
+        kinds = ", ".join(VIDEO_SUFFIXES)
+        reason = f"holds no video ({kinds})" if videos.is_dir() else "there is no such folder"
+        raise MedbenchError("data.empty", f"{videos}: {reason}.", "Check --videos.")
     if preparation.weights is None and not preparation.random_weights:
         raise MedbenchError(
             "prepare.no_weights",
@@ -71,11 +77,7 @@ def prepare(
             "Give --weights googlenet-1378be20.pth, or --random-weights for features that tell frames "
             "apart only.",
         )
-    files = sorted(path for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-    if not files:
-        kinds = ", ".join(VIDEO_SUFFIXES)
-        reason = f"holds no video ({kinds})" if videos.is_dir() else "there is no such folder"
-        raise MedbenchError("data.empty", f"{videos}: {reason}.", "Check --videos.")
+    refuse_unwritable(output)
     extractor = FrameFeatures(preparation.weights, present_device(preparation.device))
     place = subject.release.raw.locate(preparation.annotations or videos)
     groups: dict[str, Mapping[str, Any]] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from medbench.challenges import load_challenge
+from medbench.challenges import list_challenges, load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
@@ -19,6 +19,7 @@ from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.inference.weights import no_such_checkpoint
+from medbench.models import list_models
 from medbench.running.inference_settings import AUTO as AUTO
 from medbench.running.inference_settings import Inference as Inference
 from medbench.running.inference_settings import check_inference
@@ -199,12 +200,26 @@ class Request(CaseRequest):
             MedbenchError: for unknown names of challenge, split, model, options or recipe, and for a model
                 that does not serve the challenge; ``package.missing`` without torch.
         """
-        challenge = self.load_challenge()
+        try:
+            challenge = self.load_challenge()
+        except MedbenchError as error:
+            raise self._swapped(error) from error
         network = plan_network(self.model, challenge, self.options, self.inference.image_size)
         require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
         return challenge, network
+
+    def _swapped(self, error: MedbenchError) -> MedbenchError:
+        """The error for a model in the place of the challenge; the very error where that is not the fault."""
+        if error.code != "challenge.unknown" or self.challenge not in list_models():
+            return error
+        other = self.model if self.model in list_challenges() else "CHALLENGE"
+        return MedbenchError(
+            "challenge.unknown",
+            f"{self.challenge} is a model, not a challenge.",
+            f"Give it by --model: -m {self.challenge} -c {other}.",
+        )
 
     def plan(self) -> RunPlan:
         """The checked request; the check reads no data and builds no network.

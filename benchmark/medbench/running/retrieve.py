@@ -12,6 +12,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json, write_text
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.writable import refuse_unwritable
 from medbench.inference.weights import load_checkpoint, load_into
 from medbench.models import create_model
 from medbench.running.data import resolve_data
@@ -60,13 +61,14 @@ def retrieve(
         progress: told of what is drawn.
 
     Raises:
-        MedbenchError: for unreadable data or weights; ``weights.other_model``.
+        MedbenchError: ``output.unwritable``, for unreadable data or weights, or ``weights.other_model``.
     """
     from medbench.challenges.mimic_cxr.pairs import training_pairs
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_judge import embed
     from medbench.training.report_tokens import load_tokenizer, tokenize
 
+    refuse_unwritable(output)
     path = pretrained_weights(model, weights, runs)
     checkpoint = load_checkpoint(path)
     facts = checkpoint.facts

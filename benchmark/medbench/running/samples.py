@@ -17,6 +17,7 @@ from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE
 from medbench.core.progress import Progress
 from medbench.core.unfinished import unfinished_folder
+from medbench.core.writable import refuse_unwritable
 
 MARKER = "medbench-sample.json"
 HASHES = PACKAGE / "challenges" / "sample_hashes.json"
@@ -62,8 +63,8 @@ def sample_folder(
         options: of :attr:`Release.sample_options`, for a sample of another size.
 
     Raises:
-        MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample, or
-            ``sample.option``.
+        MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample,
+            ``output.unwritable``, or ``sample.option``.
     """
     version, settings = challenge.release.sample_version, dict(sorted((options or {}).items()))
     label = "".join(f"-{name}{value}" for name, value in settings.items())
@@ -73,10 +74,11 @@ def sample_folder(
     mark["note"] = "synthetic, drawn by medbench"
     if _marks(folder) == mark and not _fault(folder, must_list=True):
         return folder
-    if target is not None and folder.exists() and any(folder.iterdir()):
+    if target is not None and folder.is_dir() and any(folder.iterdir()):
         raise MedbenchError(
             "data.target_exists", f"{folder}: exists and is not this sample.", "Choose an empty folder."
         )
+    refuse_unwritable(folder, folder=True)
     progress.say(f"Drawing the synthetic sample of {challenge.title} into {folder} (once).")
     _draw(challenge, folder, settings, mark)
     return folder

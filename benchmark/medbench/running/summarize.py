@@ -14,6 +14,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress
 from medbench.core.sample import SequenceSample
+from medbench.core.writable import refuse_unwritable
 from medbench.inference.build import PredictorSettings, build_predictor
 from medbench.inference.frame_features import FrameFeatures
 from medbench.inference.video_shots import SampledVideo, Sampling, sample_video
@@ -58,8 +59,9 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
 
     Raises:
         MedbenchError: ``model.task`` or ``model.needs_reference`` for a model that cannot, ``weights.none``,
-            ``prepare.no_weights``, ``summary.output``, ``video.one_shot``, ``summary.empty`` where no shot
-            is short enough, ``device.missing``, and for videos that cannot be decoded.
+            ``prepare.no_weights``, ``summary.output``, ``output.unwritable``, ``video.one_shot``,
+            ``summary.empty`` where no shot is short enough, ``device.missing``, and for videos that cannot be
+            decoded.
     """
     device = present_device(request.device)
     _check_files(request)
@@ -102,6 +104,7 @@ def _check_files(request: SummaryRequest) -> None:
             f"{request.output}: the summary is written to an MP4 file other than the video.",
             "Give --output summary.mp4.",
         )
+    refuse_unwritable(request.output)
 
 
 def _network(request: SummaryRequest) -> tuple[Any, Any]:

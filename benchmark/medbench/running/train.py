@@ -17,6 +17,7 @@ from medbench.inference.start_weights import freeze
 from medbench.models.random_state import kept_random_state
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
+from medbench.running.kept_weights import say_other_threads
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.recipe_facts import outline
 from medbench.running.request import Request
@@ -236,6 +237,8 @@ def train(
     ]
     if "start_parameters" in plans[0].facts:
         progress.say(start_line(plans[0].facts))
+    for plan in plans:
+        say_other_threads(plan.folder, progress)
     weights = [train_planned(plan, progress) for plan in plans]
     return weights[-1]
 

@@ -19,11 +19,19 @@ from medbench.core.files import sha256_file
 from medbench.core.folders import data_folder
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.registry import nearest_names
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores
 from medbench.core.seals import read_lines
-from medbench.leaderboards.index_page import INDEX, index_html
+from medbench.core.text import counted
+from medbench.leaderboards.index_page import INDEX
 from medbench.leaderboards.page_check import differing_cells_of_page
-from medbench.leaderboards.results import RESULTS, evidence_folder, measured_challenges, read_results
+from medbench.leaderboards.results import (
+    RESULTS,
+    evidence_folder,
+    index_of,
+    measured_challenges,
+    read_results,
+)
 from medbench.leaderboards.verification import Evidence, Finding, Verification, read_evidence, verify_board
 from medbench.records.agreement import differing
 from medbench.records.identity import manifest_sha256
@@ -31,6 +39,7 @@ from medbench.records.reading import JOURNAL, KEY_LENGTH, LEAST_LETTERS, RECORD,
 from medbench.running.data import resolve_data
 
 PREDICTIONS = "predictions"
+_SHOWN_KEY = "Give a challenge, or a key as medbench leaderboard show prints it under 'run'."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,13 @@ def verify(
             "Run a model first, or name a challenge.",
         )
     _check(again, [challenge for challenge, _ in targets])
+    for challenge, _ in targets:
+        if not (leaderboards / challenge).is_dir():
+            raise MedbenchError(
+                "leaderboard.empty",
+                f"{leaderboards}: has no board of {challenge}.",
+                f"Measured there: {', '.join(measured_challenges(leaderboards)) or 'none'}.",
+            )
     reports = []
     for challenge, key in targets:
         report = verify_board(leaderboards, challenge, key)
@@ -83,7 +99,7 @@ def verify(
                 evidence = read_evidence(evidence_folder(leaderboards, challenge, row["key"]))
                 _again(report, evidence, again, progress, alone=bool(key))
         reports.append(report)
-    if not names:
+    if not names and all(report.whole for report in reports):
         reports[-1].findings += _index_findings(leaderboards)
     return reports
 
@@ -94,7 +110,7 @@ def _index_findings(leaderboards: Path) -> list[Finding]:
     if not path.is_file():
         return []
     stands = path.read_bytes().decode(errors="replace")
-    wrong = differing_cells_of_page(stands, index_html(leaderboards))
+    wrong = differing_cells_of_page(stands, index_of(leaderboards))
     return [Finding(path, place, message) for place, message in wrong]
 
 
@@ -106,13 +122,24 @@ def _target(name: str, leaderboards: Path) -> tuple[str, str]:
         (challenge, str(line.row["key"]))
         for challenge in measured_challenges(leaderboards)
         for line in read_lines(leaderboards / challenge / RESULTS)
-        if len(name) >= LEAST_LETTERS and str(line.row.get("key", "")).startswith(name)
+        if str(line.row.get("key", "")).startswith(name)
     ]
-    if len(rows) != 1:
+    if len(name) < LEAST_LETTERS or not rows:
+        reason = (
+            f"a key is named by {LEAST_LETTERS} letters at least"
+            if len(name) < LEAST_LETTERS
+            else f"no row in {leaderboards} has a key that begins so"
+        )
+        near = nearest_names(name, list_challenges())[:3]
         raise MedbenchError(
-            "run.ambiguous" if rows else "run.unknown",
-            f"{name}: is no challenge, and {len(rows)} rows in {leaderboards} have such a key.",
-            "Name a challenge, or give a key as the leaderboard shows it.",
+            "run.unknown",
+            f"{name}: is no challenge, and {reason}.",
+            f"Did you mean {' or '.join(near)}?" if near and not rows else _SHOWN_KEY,
+        )
+    if len(rows) > 1:
+        names = ", ".join(f"{key[:KEY_LENGTH]} of {challenge}" for challenge, key in rows[:4])
+        raise MedbenchError(
+            "run.ambiguous", f"{name}: several keys begin so: {names}.", "Give more letters of the key."
         )
     return rows[0]
 
@@ -152,7 +179,7 @@ def _again(report: Verification, evidence: Evidence, again: Again, progress: Pro
             f"{title}: not scored again, no predictions in {again.predictions or '--predictions'}"
         )
     else:
-        progress.say(f"{title}: scoring {len(evidence.rows)} cases again.")
+        progress.say(f"{title}: scoring {counted(len(evidence.rows), 'case')} again.")
         report.findings += _scored_again(challenge, cases, evidence, folder)
         report.scored_again += len(evidence.rows)
     if again.retrain and (record.model.training or {}).get("command"):

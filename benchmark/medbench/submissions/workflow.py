@@ -198,7 +198,8 @@ def _save_image(submission: Submission, path: Path, engine: str) -> None:
         raise MedbenchError(
             "engine.missing",
             "Saving an image needs podman or docker.",
-            f"On a machine with docker: docker build -t {tag} the context, then docker save {tag} | gzip.",
+            f"On a machine with docker: docker build --platform linux/amd64 --tag {tag} "
+            f"{path.parent / 'context'} && docker save {tag} | gzip > {path}",
         )
     if not program.has(tag):
         raise MedbenchError("save.not_built", f"{tag}: there is no such image.", "medbench submit build FILE")

@@ -250,6 +250,7 @@ def fit(
     summary = {
         **checkpoint_facts,
         "device": hardware.device_name(),
+        "threads": torch.get_num_threads(),
         "last_session_time_s": round(seconds, 1),
         **cpu_time.facts(),
         "resumed": resume is not None,

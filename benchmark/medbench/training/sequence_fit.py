@@ -140,6 +140,7 @@ def fit_sequences(
     summary = {
         **checkpoint_facts,
         "device": hardware.device_name(),
+        "threads": torch.get_num_threads(),
         "last_session_time_s": round(time.perf_counter() - begin_s, 1),
         "resumed": resume_state,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

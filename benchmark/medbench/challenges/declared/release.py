@@ -24,6 +24,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json
+from medbench.core.text import counted
 
 KEEP_APART = "Scores would be of near duplicates: keep each group in one split."
 FACT = "declaration"
@@ -149,11 +150,14 @@ def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
         text = f"{len(alone)} of {len(items.cases)} images have no mask: {named(alone)}."
         yield Finding("error", text, "Add the masks; such a case cannot be scored or learnt from.")
     if missing:
-        text = f"{len(missing)} images are named and not there: {named(missing)}."
+        are = "is" if len(missing) == 1 else "are"
+        text = f"{counted(len(missing), 'image')} {are} named and not there: {named(missing)}."
         yield Finding("error", text, "Add them, or remove their rows.")
     if items.stray_masks:
         names = named([path.name for path in items.stray_masks])
-        yield Finding("error", f"{len(items.stray_masks)} masks have no image: {names}.", "Add the images.")
+        have = "has" if len(items.stray_masks) == 1 else "have"
+        text = f"{counted(len(items.stray_masks), 'mask')} {have} no image: {names}."
+        yield Finding("error", text, "Add the images.")
 
 
 def _split_findings(
@@ -163,16 +167,18 @@ def _split_findings(
     present = {(item.split if has_splits else "", item.id) for item in items.cases}
     for split, ids in by_split.items():
         count = sum((split if has_splits else "", case) in present for case in ids)
-        yield Finding("note", f"{split}: {count} cases.")
+        yield Finding("note", f"{split}: {counted(count, 'case')}.")
     entries = {(split if has_splits else "", case) for split, ids in by_split.items() for case in ids}
     fresh = [case for split, case in present if (split, case) not in entries]
     absent = sorted(case for split, case in entries if (split, case) not in present)
     accept = f" To take the splits as the data are now, remove {file}." if has_splits else ""
     if fresh:
-        text = f"{len(fresh)} cases are in no split: {named(sorted(fresh))}."
+        are = "is" if len(fresh) == 1 else "are"
+        text = f"{counted(len(fresh), 'case')} {are} in no split: {named(sorted(fresh))}."
         yield Finding("warning", text, f"Splits are never drawn anew; they stay unused.{accept}")
     if absent:
-        text = f"{len(absent)} cases of the splits are not in the folder: {named(absent)}."
+        are = "is" if len(absent) == 1 else "are"
+        text = f"{counted(len(absent), 'case')} of the splits {are} not in the folder: {named(absent)}."
         yield Finding("error", text, f"Add them; until then scores are marked as of a subset.{accept}")
     groups, count = shared_groups(items.cases, by_split, apart)
     if groups:

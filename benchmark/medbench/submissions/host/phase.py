@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
 from medbench.running.data import resolve_data
 from medbench.submissions.host.serving import collect_jobs
@@ -39,10 +40,15 @@ def collect_phase(
         progress: told where the data are.
 
     Raises:
-        MedbenchError: ``input.predictions`` for a list of jobs that cannot be read, ``host.names`` for cases
-            that jobs cannot be told apart by, and as :func:`resolve_data`.
+        MedbenchError: ``predictions.missing`` without the file, ``input.predictions`` for a list of jobs that
+            cannot be read, ``host.names`` for cases that jobs cannot be told apart by, and as
+            :func:`resolve_data`.
     """
     contest = load_challenge(challenge)
+    if not path.is_file():
+        raise MedbenchError(
+            "predictions.missing", f"{path}: there is no such file.", "Check --predictions-json."
+        )
     phase_split = split or contest.release.default_split
     contest.release.check_split(phase_split)
     cases = contest.cases(resolve_data(contest, data, progress).root, phase_split)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted
 from medbench.training.recipes.checking import check_budget, check_settings, settings_of
 
 if TYPE_CHECKING:
@@ -147,8 +148,8 @@ class Recipe:
     def length(self) -> str:
         """Length of the training in words."""
         if self.max_steps:
-            return f"{self.max_steps} steps"
-        epochs = f"{self.epochs} epochs"
+            return counted(self.max_steps, "step")
+        epochs = counted(self.epochs, "epoch")
         epochs = f"{epochs}, {self.max_minutes:g} minutes at most" if self.max_minutes else epochs
         return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
 

@@ -1,0 +1,178 @@
+"""What a newcomer gets wrong: each is one line that names the very fault, and a hint that leads on."""
+
+import os
+
+import pytest
+
+from medbench.cli.console import fail, print_table
+from medbench.core.errors import MedbenchError
+from medbench.core.writable import of_system, refuse_unwritable
+
+NOWHERE = "/proc"
+"""A folder that takes no file, from root neither."""
+no_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="skipped: this system has no /proc")
+
+
+def lines(told):
+    first, second = told.err.strip().splitlines()[-2:]
+    assert told.code == 2
+    assert "[internal]" not in told.err
+    return first, second.removeprefix("hint:  ")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("models", "dssau_net"), "For one of them: medbench models show dssau_net"),
+        (("challenges", "kpis_patch"), "For one of them: medbench challenges show kpis_patch"),
+        (("leaderboard", "hc18"), "For one of them: medbench leaderboard show hc18"),
+        (
+            ("run", "dssau_net", "iugc2024"),
+            "Values follow their options: medbench run -m dssau_net -c iugc2024",
+        ),
+        (("profile", "dssau_net"), "Values follow their options: medbench profile -m dssau_net"),
+        (("doctor", "x"), "See 'medbench doctor --help'."),
+        (("models", "showw", "x"), "See 'medbench models --help'."),
+        (("run", "-m", "iugc2024", "-c", "dssau_net"), "Give it by --model: -m dssau_net -c iugc2024."),
+        (("run", "-m", "qqq", "-c", "hc18"), "'medbench models' lists the names."),
+        (("run", "-m", "dssau_net", "-c", "qqq"), "'medbench challenges' lists the names."),
+        (("metrics", "show", "qqq"), "'medbench metrics' lists the names."),
+        (("run", "-m", "dssau_net", "-c", "iugc24"), "Did you mean iugc2024, iugc2025?"),
+    ],
+)
+def test_a_slip_is_led_on(words, hint, command):
+    assert lines(command(*words))[1] == hint
+
+
+@pytest.mark.parametrize("verb", ["models", "challenges", "metrics"])
+def test_a_pattern_that_nothing_matches_says_so(verb, command):
+    told = command(verb, "--match", "zzz")
+    assert told.code == 0
+    assert told.out.strip().endswith("by '*zzz*'.")
+    assert command(verb, "--match", "zzz", "--json").out.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("evaluate", "-c", "hc18", "-p", "{file}"), "{file}: is neither a folder of predictions nor a zip."),
+        (("evaluate", "-c", "hc18", "-p", "{empty}", "--data", "{file}"), "{file}: is a file, not a folder."),
+        (("evaluate", "-c", "hc18", "--predictions-json", "{absent}"), "{absent}: there is no such file."),
+        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no file of a label map."),
+        (
+            ("evaluate", "-r", "{file}", "-p", "{empty}"),
+            "{empty}: holds no prediction for the one reference in {file}.",
+        ),
+        (("merge", "{absent}"), "{absent}: there is no such folder."),
+        (("merge", "{empty}"), "{empty}: holds no finished shard."),
+        (("leaderboard", "merge", "{absent}"), "{absent}: there is no such folder."),
+        (
+            ("predict", "-m", "dssau_net", "--images", "{absent}", "-o", "{absent}"),
+            "{absent}: there is no such folder.",
+        ),
+        (
+            ("predict", "-m", "dssau_net", "--images", "{file}", "-o", "{absent}"),
+            "{file}: is a file, not a folder.",
+        ),
+        (
+            ("data", "prepare", "tvsum", "--videos", "{absent}", "-o", "{absent}.h5"),
+            "{absent}: there is no such folder.",
+        ),
+        (("data", "sample", "hc18", "-o", "{file}"), "{file}: is a file, not a folder."),
+    ],
+)
+def test_the_very_fault_is_named(words, message, command, tmp_path):
+    places = {name: tmp_path / name for name in ("empty", "absent")} | {"file": tmp_path / "file.py"}
+    places["empty"].mkdir()
+    places["file"].write_text("x\n")
+    told = command(*(word.format(**places) for word in words))
+    assert lines(told)[0].startswith(f"error: {message.format(**places)} [")
+    assert places["file"].read_text() == "x\n"
+
+
+@no_proc
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "abcd", "-o", f"{NOWHERE}/x.html"),
+        ("compare", "abcd", "efgh", "--html", f"{NOWHERE}/x.html"),
+        ("profile", "-m", "dssau_net", "--html", f"{NOWHERE}/x.html"),
+        ("profile", "-m", "dssau_net", "--sweep", "size=64:128:64", "--plot", f"{NOWHERE}/x.svg"),
+        ("evaluate", "-r", "{folder}", "-p", "{folder}", "-o", f"{NOWHERE}/x"),
+        ("predict", "-m", "dssau_net", "--images", "{folder}", "-o", f"{NOWHERE}/x"),
+        ("predict", "-m", "dssau_net", "-c", "hc18", "--weights", "none", "-o", f"{NOWHERE}/x"),
+        ("export", "-m", "dssau_net", "-c", "hc18", "-o", f"{NOWHERE}/x.onnx"),
+        ("data", "sample", "hc18", "-o", f"{NOWHERE}/x"),
+        ("data", "export", "nnunet", "hc18", "-o", f"{NOWHERE}/Dataset501_x"),
+        ("retrieve", "-o", f"{NOWHERE}/x"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(words, command, tmp_path):
+    told = command(*(word.format(folder=tmp_path) for word in words))
+    first, hint = lines(told)
+    assert first.startswith(f"error: {NOWHERE}/")
+    assert first.endswith(f": cannot be written: {NOWHERE} takes no new files. [output.unwritable]")
+    assert hint == "Choose another place, or mend the permissions."
+    assert "Drawing" not in told.err
+
+
+def test_a_page_never_replaces_a_file_of_another_kind(command, tmp_path):
+    script = tmp_path / "mk.py"
+    script.write_text("x\n")
+    told = command("report", "abcd", "-o", script)
+    assert lines(told)[0] == f"error: {script}: is there already and is no page. [output.exists]"
+    assert script.read_text() == "x\n"
+
+
+@no_proc
+def test_what_the_system_refuses_is_named_without_our_unfinished_file(capsys):
+    assert fail(FileNotFoundError(2, "No such file or directory", "/proc/.partial-1-2-3.html"), False) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: /proc: no file can be written there (No such file or directory).")
+    assert "[system.refused]" in told
+    assert of_system(PermissionError(13, "Permission denied", "/a/b")).message.startswith("/a/b: ")
+    assert fail(OSError(28, "No space left on device"), False) == 2
+    assert "The system refuses: No space left on device." in capsys.readouterr().err
+    assert fail(ValueError("x"), False) == 2
+    assert "[internal]" in capsys.readouterr().err
+
+
+def test_an_output_that_can_be_written_is_taken_and_nothing_is_left(tmp_path):
+    refuse_unwritable(tmp_path / "a/b/file.csv")
+    refuse_unwritable(tmp_path / "a/b", folder=True)
+    refuse_unwritable(tmp_path, folder=True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(MedbenchError, match="is a folder, not a file"):
+        refuse_unwritable(tmp_path)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_table_loses_no_letter_and_breaks_no_usual_word(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    texts = ["fmeasure.over_random", "a three-dimensional reconstruction of something", "1605.08110 numbers"]
+    figures = ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6"]
+    print_table("", ["name", "what", "where", *"abcdef"], [[*texts, *figures]], wrap=(1, 2))
+    told = capsys.readouterr().out
+    words = [word for text in texts for word in text.split()]
+    assert all(word in told for word in [*words, *figures])
+
+
+def test_a_card_keeps_its_lines_and_shows_no_empty_entry(command):
+    told = command("models", "show", "dssau_net").out
+    assert "\\n" not in told
+    assert "n_win: regions along each side of a map (default 8)" in told
+    assert "aliases" not in told
+    told = command("metrics", "show", "dice").out
+    assert "\\n" not in told
+    assert ">>> reference[2:7, 2:7] = 1" in told
+
+
+def test_a_challenge_shows_tasks_labels_and_splits(command):
+    told = command("challenges", "show", "iugc2024").out
+    assert "A model answers label maps: 0 background, 1 pubic symphysis, 2 fetal head" in told
+    assert "A model answers image classes: non-standard plane, standard plane" in told
+    assert "Splits (--split): train, val, test\n" in told
+    assert "medbench run predicts test, and medbench train learns from train." in told
+    told = command("challenges", "show", "tvsum").out
+    assert "medbench run predicts canonical, and medbench train learns once for each of its parts." in told
+    assert "fmeasure.over_random" in told
