@@ -176,3 +176,46 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     told = command("challenges", "show", "tvsum").out
     assert "medbench run predicts canonical, and medbench train learns once for each of its parts." in told
     assert "fmeasure.over_random" in told
+
+
+@no_proc
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights", "none", "--runs", "{nowhere}"),
+        ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights", "none", "--leaderboards", "{nowhere}"),
+        ("train", "-m", "dssau_net.test", "-c", "hc18", "--runs", "{nowhere}"),
+        ("evaluate", "-c", "hc18", "-p", "{folder}", "--runs", "{nowhere}"),
+    ],
+)
+def test_folders_of_results_are_tried_before_anything_is_drawn(words, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    told = command(*(word.format(nowhere=f"{NOWHERE}/x", folder=tmp_path) for word in words))
+    first, _ = lines(told)
+    assert (
+        first == f"error: {NOWHERE}/x: cannot be written: {NOWHERE} takes no new files. [output.unwritable]"
+    )
+    assert not (tmp_path / "cache" / "samples").exists()
+
+
+def test_a_folder_in_the_place_of_weights_is_called_one(command, tmp_path):
+    (tmp_path / "training").mkdir()
+    words = ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights")
+    first, hint = lines(command(*words, tmp_path / "training"))
+    assert first == f"error: {tmp_path / 'training'}: is a folder, not a checkpoint. [weights.missing]"
+    assert hint == "Give the .pt or .safetensors file of a training."
+    (tmp_path / "training/weights.pt").touch()
+    assert lines(command(*words, tmp_path / "training"))[1].endswith("training/weights.pt.")
+    (tmp_path / "mk.py").write_text("x = 1\n")
+    first, _ = lines(
+        command("export", "-m", "dssau_net", "-o", tmp_path / "x.onnx", "--weights", tmp_path / "mk.py")
+    )
+    assert "it is no file of torch or safetensors" in first
+
+
+def test_a_value_that_no_network_can_be_built_with_names_the_option(command):
+    words = ("profile", "-m", "dssau_net.test", "--measure", "cost", "--no-keep", "--set", "n_win=abc")
+    first, hint = lines(command(*words))
+    assert first.startswith("error: dssau_net.test cannot be built with n_win=abc (")
+    assert first.endswith("[model.option]")
+    assert hint == "By default n_win=8; 'medbench models show dssau_net.test' explains each."
