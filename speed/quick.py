@@ -54,6 +54,7 @@ NETWORKS: tuple[tuple[str, str, int, int, float], ...] = (
 GLOBAL_SHARE, BOUND, DECODER_BOUND = 0.15, 64, 512
 NO_GOAL = "as it is"
 SLIDE_SIDE, SLIDE_GOAL = 12_288, 100.0
+RUN_SHARE_GOAL = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +225,14 @@ def run_share() -> Iterator[Row]:
             [sys.executable, str(HERE / "run_share.py")],
             capture_output=True, text=True, check=True, env=environment(Path(home)),
         )  # fmt: skip
-    share = re.search(r"outside the network: \*\*([\d.]+)%", done.stdout)
-    assert share is not None
+    shares = re.search(r"\*\*share\*\* \| \*\*([\d.]+)%\*\* \| \*\*([\d.]+)%\*\*", done.stdout)
+    assert shares is not None, done.stdout
+    near, far = map(float, shares.groups())
     yield Row(
         "`run` outside the network, DSSAU-Net, 256² frames",
-        "< 5 %",
-        f"{share[1]} %",
-        float(share[1]) < 5,
+        f"< {RUN_SHARE_GOAL:g} %",
+        f"{near} %, and {far} % where answers mostly miss",
+        max(near, far) < RUN_SHARE_GOAL,
     )
 
 

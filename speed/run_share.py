@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from medbench.core.machine import keep_freed_memory
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 PAGE = Path(__file__).with_suffix(".md")
 GOAL = 0.05
@@ -179,6 +181,7 @@ def main() -> None:
     parser.add_argument("--cases", default="*", help="pattern of case ids")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         text = page(*measure(options.cases, Path(folder)))
     print(text)

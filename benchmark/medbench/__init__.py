@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""True for type checkers: ``typing`` itself takes longer to import than all that follows."""
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from medbench.challenges import list_challenges, load_challenge, register_challenge
     from medbench.core.errors import MedbenchError
     from medbench.core.score import Score

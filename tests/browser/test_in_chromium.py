@@ -15,8 +15,7 @@ from medbench.core.score import Score
 from medbench.leaderboards.board_page import html
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.compare import compare_runs
-from medbench.leaderboards.index_page import write_index
-from medbench.leaderboards.results import build_board
+from medbench.leaderboards.results import build_board, write_index
 from medbench.records.page import write_report
 from medbench.records.reading import read_run
 from medbench.running.comparison import comparison

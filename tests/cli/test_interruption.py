@@ -1,6 +1,7 @@
 """Ctrl-C ends every command with 130 and one line."""
 
 import builtins
+import subprocess
 import sys
 
 import pytest
@@ -57,3 +58,13 @@ def test_an_interruption_while_the_program_is_imported_ends_like_any_other(monke
         program.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip() == LINE
+
+
+def test_before_an_interruption_is_waited_for_next_to_nothing_is_imported():
+    """Until then Python itself ends an interrupted program, with a traceback."""
+    code = (
+        "import sys; before = set(sys.modules); import medbench.__main__; print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = {"medbench", "medbench.__main__", "medbench.core", "medbench.core.interruption"}
+    assert set(done.stdout.split()) - {"__future__"} == own

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import medbench
+from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
-from medbench.io import raster
+from medbench.io import nifti_mha, raster
 from medbench.running.declaring import Wishes, declare
+from medbench.running.export_data import export_data
 from medbench.running.predict_images import predict_images
-from medbench.running.request import Inference, Request
+from medbench.running.request import CaseRequest, Inference, Request
 from medbench.running.run import run
 
 NET = """
@@ -39,6 +41,14 @@ class Five(Net):
 class Half(Net):
     def forward(self, x):
         return super().forward(x)[..., ::2, ::2]
+
+class Mapping(Net):
+    def forward(self, x):
+        return {"out": super().forward(x), "aux": x}
+
+class Several(Net):
+    def forward(self, x):
+        return [super().forward(x), x]
 
 class Falls(Net):
     def forward(self, x):
@@ -97,6 +107,36 @@ def test_a_class_that_does_not_fit_is_refused_with_what_was_expected(ours, name,
     assert words in f"{error.value.message} {error.value.hint}"
 
 
+@pytest.mark.parametrize("name", ["Mapping", "Several"])
+def test_of_a_class_that_returns_more_than_logits_the_first_are_taken(ours, name):
+    finished = run(f"net.py:{name}", "ours", weights="none", inference=SMALL)
+    plain = run("net.py:Net", "ours", weights="none", inference=SMALL)
+    assert finished.record.counts.ok == finished.record.counts.total
+    assert [row.scores for row in finished.rows] == [row.scores for row in plain.rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.py", "net.py: names a file, not a model. For a class of a file: -m net.py:CLASS."),
+        ("net.onnx", "For an exported network: -m file:net.onnx."),
+        ("file:state.pt", "is a checkpoint (torch.save), not an exported network. Name the network,"),
+        (
+            "broken.py:Net",
+            "broken.py: the file cannot be loaded (SyntaxError: invalid syntax, line 1). Repair",
+        ),
+    ],
+)
+def test_a_file_that_is_no_model_is_told_with_what_was_meant(ours, name, words):
+    import torch
+
+    torch.save({"layer.weight": torch.zeros(3)}, "state.pt")
+    (ours / "broken.py").write_text("class Net(:\n")
+    with pytest.raises(MedbenchError) as error:
+        _plan(name)
+    assert words in f"{error.value.message} {error.value.hint}"
+
+
 def test_a_misspelt_option_is_refused(ours):
     with pytest.raises(MedbenchError, match="no option 'widht'"):
         _plan("net.py:Net", options={"widht": 8})
@@ -147,6 +187,55 @@ def test_a_volume_of_one_slice(ours):
 
 
 @pytest.mark.slow
+def _predict(model, folder, output, **keywords):
+    predictor = medbench.load_predictor(model, classes=2, inference=SMALL, folder=folder, **keywords)
+    return predict_images(predictor, folder, output, TOLD)
+
+
+class Told(SilentProgress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+TOLD = Told()
+
+
+def test_a_folder_of_volumes_is_predicted_by_networks_of_volumes_and_slice_by_slice(ours):
+    direction = tuple(np.eye(3).ravel().tolist())
+    for index, shape in enumerate([(3, 16, 16), (1, 16, 16)]):
+        array = np.random.default_rng(index).integers(1, 900, shape).astype(np.int16)
+        volume = Volume(array, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction)
+        nifti_mha.write_volume(ours / f"ct/{index}.nii.gz", volume)
+    for name in ("Net", "Three"):
+        rows = _predict(f"net.py:{name}", ours / "ct", ours / name)
+        assert [row.status for row in rows] == ["ok", "ok"]
+        answer = nifti_mha.read_volume(ours / name / "predictions/1.nii.gz")
+        assert answer.shape == (1, 16, 16)
+
+
+def test_what_a_folder_of_images_holds_besides_is_told(ours):
+    TOLD.lines.clear()
+    raster.write_image(ours / "png/images/below/9.png", np.zeros((8, 8, 3), np.uint8))
+    (ours / "png/images/notes.txt").write_text("x")
+    assert len(_predict("net.py:Net", ours / "png/images", ours / "out")) == 10
+    assert TOLD.lines[0].endswith("2 of what lies there are no image: below, notes.txt.")
+    for folder, words in (("png", "holds no image that net.py:Net takes, but images, masks"),
+                          ("net.py", "is a file, not a folder")):  # fmt: skip
+        with pytest.raises(MedbenchError, match=words):
+            _predict("net.py:Net", ours / folder, ours / "out")
+    with pytest.raises(MedbenchError, match="--classes names 1, and a network answers with two or more"):
+        medbench.load_predictor("net.py:Net", classes=1)
+
+
+def test_images_in_the_layout_of_volumes_are_refused_at_once(ours):
+    with pytest.raises(MedbenchError, match="Cases of ours are images, and MSD holds volumes"):
+        export_data(CaseRequest(challenge="ours"), "msd", ours / "Task01_Ours", SilentProgress())
+    assert not (ours / "Task01_Ours").exists()
+
+
 def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     from medbench.inference.weights import save_checkpoint
     from medbench.running.export import export

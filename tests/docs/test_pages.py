@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
 
 sys.path.append(str(Path(__file__).parent))
@@ -22,6 +24,7 @@ import pages
 from drawn_videos import draw_video
 from medbench.challenges import load_challenge
 from medbench.challenges.simulators.colonoscopy import Sequence
+from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.inference.weights import save_checkpoint
@@ -38,6 +41,26 @@ TINY_SUMMARISER = {
     "dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32,
 }  # fmt: skip
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def is_generated(path):
+    """Whether a page is written by the program and not committed."""
+    return path.resolve().parent == pages.DOCS / "reference" and path.name != "index.md"
+
+
+WRITTEN = [
+    page
+    for page in (
+        *README.parent.glob("*.md"),
+        *(
+            page
+            for folder in ("docs", "leaderboards", "speed", "submissions")
+            for page in (README.parent / folder).rglob("*.md")
+        ),
+    )
+    if not is_generated(page)
+]
+"""Pages that a web host shows."""
 
 
 def names(folder):
@@ -157,13 +180,57 @@ def test_the_table_of_hd95_is_what_its_program_prints(tmp_path):
     assert len(set(re.findall(r"\d+\.\d{4}", shown))) == 4
 
 
-@pytest.mark.parametrize(
-    "page", [README, *sorted(pages.DOCS.rglob("*.md"))], ids=lambda page: str(page.relative_to(README.parent))
-)
-def test_links_lead_somewhere(page):
+@pytest.mark.parametrize("page", sorted(WRITTEN), ids=lambda page: str(page.relative_to(README.parent)))
+def test_links_of_a_written_page_lead_to_a_file_that_is_no_generated_one(page):
     for target in LINK.findall(page.read_text(encoding="utf-8")):
-        if "reference/" not in target and page.parent.name != "reference":
-            assert (page.parent / target).exists(), target
+        path = page.parent / target
+        assert path.exists(), target
+        assert not is_generated(path), f"{target}: is there after make docs alone"
+
+
+def shown_calls(page):
+    """Words of every command of medbench that a page shows, in blocks and in its sentences."""
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"^ *```[^\n]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"^ *(?:\$ )?medbench (.+)$", blocks.replace("\\\n", " "), re.MULTILINE)
+    spans = re.findall(
+        r"`medbench ([^`]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
+    for call in (*lines, *spans):
+        yield shlex.split(re.split(r" (?:\||&&|>) ", call)[0], comments=True)
+
+
+def option_words(command):
+    return {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("page", sorted(WRITTEN), ids=lambda page: str(page.relative_to(README.parent)))
+def test_commands_of_a_written_page_are_there_with_all_their_options(page):
+    names = {"--model": medbench.list_models(), "--challenge": medbench.list_challenges()}
+    names |= {"-m": names["--model"], "-c": names["--challenge"]}
+    for words in shown_calls(page):
+        command = top = typer.main.get_command(app)
+        for before, word in zip(["", *words], words, strict=False):
+            if word.startswith("--") or re.fullmatch("-[a-z]", word):
+                option = word.partition("=")[0]
+                assert option in option_words(command) | {"--help", "-h"}, f"{words}: {word}"
+            elif hasattr(command, "commands") and not (command is top and before.startswith("--")):
+                assert word in command.commands or word.isupper(), f"{words}: {word}"
+                if word.isupper():
+                    break
+                command = command.commands[word]
+            elif before in names and page.parent in (README.parent, pages.DOCS / "start"):
+                assert word in names[before] or not word.islower() or "." in word, f"{words}: {word}"
+
+
+def test_what_the_reference_says_is_printed_by_the_program():
+    page = pages.DOCS / "reference" / "index.md"
+    calls = re.findall(r"`medbench ([a-z ]+)", page.read_text(encoding="utf-8"))
+    assert len(calls) == 7
+    for call in map(str.split, calls):
+        command = typer.main.get_command(app)
+        for word in call:
+            command = command.commands[word]
 
 
 def test_the_readme_is_short_and_promises_no_index():

@@ -18,6 +18,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.slides import blank
 from medbench.inference.tile_reading import TileReader, read_mirrored
 from medbench.inference.tiles import TileGrid, mirrored, tile_grid
+from medbench.io import slides
 from medbench.io.pyramids import write_pyramid
 from medbench.io.raster import resize_image
 from medbench.io.slides import open_slide
@@ -115,14 +116,33 @@ def test_tiles_of_blocks_are_the_tiles_shrunk_as_a_whole(tmp_path, tile, factor,
         grid = tile_grid(image.shape, settings, size)
         reader = TileReader(image, grid, InputContract(size=grid.tile))
         places = [(row, column) for row in range(grid.counts[0]) for column in range(grid.counts[1])]
-        for block in reader.blocks(places):
-            reader.fetch(*block)
+        reader.fetch(reader.blocks(places))
         for place in places:
             whole = resize_image(read_mirrored(image, *grid.window(*place)), grid.tile, grid.tile)
             np.testing.assert_array_equal(reader.read(*place), whole)
         other = TileReader(image, grid, replace(InputContract(size=grid.tile), resampling="spline"))
         assert other.blocks(places) == []
         assert other.read(0, 0).shape == (512, 512, 3)
+
+
+def test_blocks_inside_a_slide_are_decoded_once_and_not_kept(tmp_path, monkeypatch):
+    values = np.random.default_rng(1).integers(0, 256, (1024, 1536, 3), np.uint8)
+    write_pyramid(tmp_path / "a.tiff", [values], values.shape, tile=128)
+    decoded, tile = [], slides._Blocks._tile
+
+    def counted(self, index):
+        decoded.append(index)
+        return tile(self, index)
+
+    monkeypatch.setattr(slides._Blocks, "_tile", counted)
+    with open_slide(tmp_path / "a.tiff") as image:
+        grid = tile_grid(image.shape, SlideSettings(patch_px=512, margin_px=0, blend_px=0), 128)
+        reader = TileReader(image, grid, InputContract(size=grid.tile))
+        places = list(np.ndindex(grid.counts))
+        for place in places:
+            reader.read(*place)
+        assert sorted(decoded) == list(range(8 * 12))
+        assert not image._levels[0]._blocks
 
 
 @pytest.mark.parametrize("rows", [(-7, 5), (-30, -2), (40, 70), (3, 9), (-90, 120)])

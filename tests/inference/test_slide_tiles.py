@@ -1,5 +1,6 @@
 """Slides in tiles: the result does not depend on the tiles, nor on when a call was killed."""
 
+import threading
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
-from medbench.inference import mask_filters
+from medbench.inference import mask_filters, slides
 from medbench.inference.enlarging import enlarged_rows, parts_above_half
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import InputContract, NetworkPredictor
@@ -258,6 +259,19 @@ def test_tissue_on_black_and_on_white():
     assert CELL == 32
 
 
+@pytest.mark.parametrize("outside", [0, 240])
+@pytest.mark.parametrize("seed", range(20))
+def test_tissue_is_closed_filled_and_grown_as_by_scipy(outside, seed):
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.standard_normal(rng.integers(1, 60, 2)), rng.choice([0.3, 1, 3]))
+    tissue = noise > np.quantile(noise, rng.uniform(0.1, 0.9))
+    square = np.ones((3, 3), bool)
+    closing = ndimage.binary_closing(np.pad(tissue, 2), square, iterations=2)[2:-2, 2:-2]
+    expected = ndimage.binary_dilation(ndimage.binary_fill_holes(closing), square, iterations=2)
+    colours = np.where(tissue[..., None], [200, 100, 150], outside).astype(np.uint8)
+    np.testing.assert_array_equal(tissue_mask(colours), expected)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("band", [1, 3, 200])
 @pytest.mark.parametrize("largest_box_px", [0, 1 << 20], ids=["holes in bands", "holes in boxes"])
@@ -316,3 +330,50 @@ def test_only_columns_above_one_half_are_enlarged_and_nothing_is_lost(tmp_path, 
         assert np.array_equal(joined, whole)
         if sparse and below in (8, 16):
             assert sum(part.shape[1] for _, part in parts) < whole.shape[1]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_batches_side_by_side_give_the_same_bytes(tmp_path, threads, monkeypatch):
+    values = picture(1400, 1300, seed=9)
+    sample = sample_of(tmp_path / "a.tiff", values)
+    settings = replace(PLAIN, patch_px=256, margin_px=16, blend_px=16)
+    monkeypatch.setattr(slides, "CPU_BATCH_PIXELS", 2 * 3 * 256**2)
+    seen = set()
+
+    class Noted(Local):
+        def forward(self, images):
+            seen.add((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
+            return super().forward(images)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        owner = predictor(settings, network=Noted(), work=tmp_path / "work")
+        mask = np.concatenate(list(owner.predict(sample)["label_map"].strips()))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {(threads != 2, 1 if threads == 2 else threads)}
+    np.testing.assert_array_equal(mask, whole(values))
+    assert set(owner.time_s) == {"preprocess", "forward", "postprocess"}
+
+
+def test_a_network_that_fails_beside_another_ends_the_slide_with_its_error(tmp_path, monkeypatch):
+    sample = sample_of(tmp_path / "a.tiff", picture(1400, 1300, seed=9))
+
+    class Mortal(Local):
+        def forward(self, images):
+            if self.calls == 4:
+                raise Killed
+            return super().forward(images)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    network = Mortal()
+    try:
+        with pytest.raises(Killed):
+            masked(sample, replace(PLAIN, patch_px=256, margin_px=16, blend_px=16), network=network)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert network.calls < 8

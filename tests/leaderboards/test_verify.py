@@ -168,6 +168,20 @@ def test_missing_stray_and_unsealed_parts_are_found(boards):
         assert words in lines
 
 
+@pytest.mark.parametrize("file", ["cases.jsonl", "record.json", "record.sha256"])
+def test_evidence_that_is_not_whole_is_told_once_and_not_by_every_page_that_shows_it(boards, file):
+    (evidence(boards) / file).unlink()
+    (boards / "cvc_clinicdb" / "tables.tex").unlink()
+    done = verify_board(boards, "cvc_clinicdb")
+    broken, page = map(str, done.findings)
+    assert str(evidence(boards)) in broken
+    assert "tables.tex, the page: is not there" in page
+    assert (done.pages, done.whole) == (0, False)
+    told = invoke("leaderboard", "verify", "--leaderboards", boards)
+    assert "were not compared, as they show evidence that is not whole" in told.stdout
+    assert "2 findings" in told.stdout
+
+
 def test_swapped_and_dropped_cases_are_found(boards):
     path = evidence(boards) / "cases.jsonl"
     lines = path.read_text().splitlines(keepends=True)

@@ -1,10 +1,13 @@
 from collections import Counter
 
+import pytest
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from medbench.models.blocks.recomputed import recomputed
+from medbench.models.blocks.linear import Linear
+from medbench.models.blocks.recomputed import of_activation, recomputed
 
 
 class CountedLinear(nn.Linear):
@@ -77,3 +80,31 @@ def test_a_product_at_the_end_is_not_repeated():
         result.backward(torch.ones_like(result))
     assert counted.calls["aten.gelu.default"] == 2
     assert counted.calls["aten.mm.default"] == 3, "once forward, twice for the two gradients"
+
+
+class WatchedGELU(nn.GELU):
+    def forward(self, hidden):
+        active = super().forward(hidden)
+        self.memory = StorageWeakRef(active.untyped_storage())
+        return active
+
+
+@pytest.mark.parametrize("kind", [Linear, nn.Linear])
+def test_an_activation_is_computed_again_and_no_product_is(kind):
+    torch.manual_seed(0)
+    activation, layer = WatchedGELU(), kind(64, 16)
+    hidden = torch.randn(2, 10, 5, 64, requires_grad=True)
+    parameters = (hidden, *layer.parameters())
+    products = ("aten.mm.default", "aten.addmm.default", "mkldnn._linear_pointwise.default")
+    outcomes = []
+    for step in (lambda: layer(activation(hidden)), lambda: of_activation(layer, activation, hidden)):
+        with CountedOperators() as counted:
+            result = step()
+            kept = not activation.memory.expired()
+            gradients = torch.autograd.grad(result.square().sum(), parameters)
+        outcomes.append((counted.calls, kept, (result, *gradients)))
+    (plain, plain_kept, expected), (again, again_kept, values) = outcomes
+    assert (plain_kept, again_kept) == (True, False)
+    assert (plain["aten.gelu.default"], again["aten.gelu.default"]) == (1, 2)
+    assert sum(again[name] for name in products) == sum(plain[name] for name in products) >= 3
+    assert all(map(torch.equal, values, expected))

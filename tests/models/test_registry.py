@@ -58,6 +58,14 @@ def test_unknown_model_names_the_nearest():
     assert "dssau_net" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["dssau", "brau", "smp/unt", "dssau_net.tst"])
+def test_tiny_variants_of_tests_are_never_suggested(name):
+    with pytest.raises(MedbenchError) as caught:
+        model_entry(name)
+    assert caught.value.hint.startswith("Did you mean ")
+    assert ".test" not in caught.value.hint
+
+
 def test_unknown_option_names_the_nearest_and_lists_all():
     with pytest.raises(MedbenchError) as caught:
         medbench.create_model("dssau_net.test", num_classes=2, top_k=(1, 2, 3))

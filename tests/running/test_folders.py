@@ -271,3 +271,49 @@ def test_rows_replace_nothing_that_is_scored(folders, tmp_path, name):
         evaluate_folders(*folders, METRICS, output=tmp_path / name)
     assert sorted(path for folder in folders for path in folder.rglob("*")) == before
     assert (folders[0] / "a" / "case0.nii.gz").read_bytes() == content
+
+
+def _masks(folder, *values):
+    for place, value in enumerate(values):
+        mask = np.zeros((6, 8), np.uint8)
+        mask[2:4, 2:5] = value
+        raster.write_label_map(folder / f"{place}.png", mask)
+
+
+def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monkeypatch):
+    references, predictions = tmp_path / "r", tmp_path / "p"
+    _masks(references, 0, 0)
+    _masks(predictions, 1, 1)
+    with pytest.raises(MedbenchError, match="No reference holds a label other than 0: all 2 are empty"):
+        evaluate_folders(references, predictions, ["dice"])
+    monkeypatch.setenv("MEDBENCH_MEMORY_LIMIT", "10")
+    with pytest.raises(
+        MedbenchError, match=r"None of the 2 pairs can be scored, the first: .*0\.png: takes"
+    ) as told:
+        evaluate_folders(references, predictions, ["dice"])
+    assert (told.value.code, "--memory-limit" in told.value.hint) == ("file.too_large", True)
+    monkeypatch.delenv("MEDBENCH_MEMORY_LIMIT")
+    (references / "1.png").write_bytes(b"no image")
+    with pytest.raises(
+        MedbenchError, match=r"is read holds a label other than 0; 1 of 2 pairs failed.*1\.png"
+    ):
+        evaluate_folders(references, predictions, ["dice"])
+
+
+def test_a_memory_limit_without_its_unit_is_told(tmp_path, command):
+    words = ("evaluate", "-r", tmp_path, "-p", tmp_path, "--metrics", "dice", "--memory-limit")
+    assert "--memory-limit 8 is 8 bytes, too little for any image." in command(*words, "8").err
+    assert "holds no label map" in command(*words, "1MiB").err
+
+
+def test_a_folder_without_label_maps_is_told_whichever_it_is(tmp_path):
+    (tmp_path / "empty").mkdir()
+    _masks(tmp_path / "full", 1)
+    with pytest.raises(MedbenchError, match="empty: holds no label map; it is empty") as told:
+        evaluate_folders(tmp_path / "empty", tmp_path / "full", ["dice"])
+    assert told.value.code == "data.empty"
+    with pytest.raises(
+        MedbenchError, match=r"for the one reference in .*; it holds no label map at all"
+    ) as told:
+        evaluate_folders(tmp_path / "full", tmp_path / "empty", ["dice"])
+    assert told.value.code == "predictions.none"

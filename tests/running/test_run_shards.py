@@ -10,6 +10,7 @@ from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.leaderboards.results import read_results
 from medbench.running.request import Inference
 from medbench.running.run import run
+from medbench.running.shard import write_shard
 
 WORDS = ("run", "-m", "mslau_net.test", "-c", "cvc_clinicdb", "--weights", "none", "--image-size", "64")
 
@@ -78,6 +79,27 @@ def test_a_missing_doubled_or_changed_shard_is_named(parts, tmp_path, command):
     assert not list(runs_folder().glob("*/*/*/record.json"))
 
 
+@pytest.mark.parametrize("fault", ["edited", "no hash", "cut off", "two lines"])
+def test_what_a_shard_says_of_the_record_carries_its_hash(parts, command, fault):
+    path = parts[1] / "2-of-3.json"
+    text = path.read_text()
+    entry = json.loads(text)
+    assert '"seed": 0' in text
+    del entry["sha256"]
+    path.write_text(
+        {
+            "edited": text.replace('"seed": 0', '"seed": 1'),
+            "no hash": json.dumps(entry),
+            "cut off": text[:-20],
+            "two lines": text * 2,
+        }[fault]
+    )
+    told = command("merge", *parts)
+    assert told.code == 2
+    assert f"{path}: was edited or cut off" in told.err
+    assert not list(runs_folder().glob("*/*/*/record.json"))
+
+
 def test_a_repeated_shard_predicts_nothing_anew(parts, small_cvc, command, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in parts[0].rglob("*.png")}
     entry = (parts[0] / "1-of-3.json").read_bytes()
@@ -109,7 +131,8 @@ def test_a_shard_from_elsewhere_names_no_folder_of_its_own(parts, command, entry
             shard["run"]["folder"] = "../../elsewhere"
         else:
             shard[entry] = "../../elsewhere"
-        file.write_text(json.dumps(shard))
+        del shard["sha256"]
+        write_shard(file, shard)
     told = command("merge", *parts)
     assert told.code == 2
     assert f"{path}: is no file of a run's shard" in told.err

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+LEAST_LIMIT_BYTES = 1 << 20
+
 
 def known_device(name: str | None) -> str | None:
     """The name of a device as it is.
@@ -196,12 +198,24 @@ Leaderboards = Annotated[
 
 
 def _limit_memory(text: str | None) -> str | None:
-    """Set the limit for this process and those that it starts."""
+    """Set the limit for this process and those that it starts.
+
+    Raises:
+        MedbenchError: ``profile.bytes`` for what is no amount, or too little for any image.
+    """
     if text:
+        from medbench.core.errors import MedbenchError
         from medbench.io.gate.expected import LIMIT_VARIABLE
         from medbench.profiling.requests import parse_bytes
 
-        os.environ[LIMIT_VARIABLE] = str(parse_bytes(text))
+        limit = parse_bytes(text)
+        if limit < LEAST_LIMIT_BYTES:
+            raise MedbenchError(
+                "profile.bytes",
+                f"--memory-limit {text} is {limit:,} bytes, too little for any image.",
+                "Give the unit, for example 8GiB; the least is 1MiB.",
+            )
+        os.environ[LIMIT_VARIABLE] = str(limit)
     return text
 
 

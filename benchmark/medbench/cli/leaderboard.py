@@ -29,8 +29,7 @@ def build(
     from medbench.cli.console import print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
-    from medbench.leaderboards.index_page import write_index
-    from medbench.leaderboards.results import build_board, measured_challenges
+    from medbench.leaderboards.results import build_board, measured_challenges, write_index
 
     folder = leaderboards or leaderboards_folder()
     names = challenges or measured_challenges(folder)

@@ -39,6 +39,7 @@ from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
 from medbench.cli.usage import asks_for_help, usage_error
 from medbench.core.interruption import INTERRUPTED, REPEAT
+from medbench.core.machine import keep_freed_memory
 
 app = typer.Typer(
     name="medbench",
@@ -117,6 +118,7 @@ def options(
 def main() -> None:
     """Entry point: exit code 0 done, 1 some cases failed, 2 the request cannot be met, 130 interrupted."""
     speak_in_any_encoding()
+    keep_freed_memory()
     debug = "--debug" in sys.argv
     arguments = [with_home(argument) for argument in sys.argv[1:] if argument != "--debug"]
     if not debug:

@@ -97,7 +97,8 @@ def broken(where: str, error: BaseException) -> MedbenchError:
     line = f", line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
     if isinstance(error, SyntaxError):
         line = f", line {error.lineno}" if error.lineno else ""
-    text = (str(error).strip().splitlines() or ["no message"])[0]
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = (message.strip().splitlines() or ["no message"])[0]
     return MedbenchError(
         "plugin.broken",
         f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {text}{line}).",

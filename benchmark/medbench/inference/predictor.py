@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.machine import return_freed_memory_of_other_shapes
 from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
 from medbench.inference.torch_settings import tf32
@@ -282,6 +283,7 @@ class NetworkPredictor(TimedPredictor):
         images = torch.from_numpy(inputs)
         if self.device.type == "cuda":
             return images.pin_memory().to(self.device, non_blocking=True)
+        return_freed_memory_of_other_shapes(inputs.shape)
         return images.to(self.device)
 
     def foreground(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -11,10 +11,11 @@ import contextlib
 import dataclasses
 import itertools
 import tempfile
+import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,23 +28,24 @@ from medbench.core.machine import usable_cores
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.sample import Prediction, Sample
 from medbench.core.slides import ListedMask, Slide, SlideSettings, StoredMask
+from medbench.inference.behind import Behind
 from medbench.inference.enlarging import above_half, is_in_squares
 from medbench.inference.map_objects import MapObjects
 from medbench.inference.map_rows import MapRows
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import NetworkPredictor, foreground_255
-from medbench.inference.tile_reading import TileReader
+from medbench.inference.tile_reading import Batch, BatchReader
 from medbench.inference.tiles import TileGrid, tile_grid, wanted_tiles
 from medbench.inference.tissue import CELL, tissue_mask
+from medbench.inference.torch_settings import single_threads
 from medbench.io.slides import SlideImage, open_slide
 
 CPU_BATCH_PIXELS = 1 << 20
+"""Of tiles that networks on the CPU compute at once, in one batch or in several."""
 READ_PIXELS = 1 << 21
 """Of prepared tiles that are read one after another before the network goes on, on the CPU."""
 MOST_THREADS = 4
 """That read tiles or enlarge bands at once: each holds copies of its own, so memory grows with them."""
-MOST_BEHIND = 16
-"""Batches and rows that are not in the map yet, as where the disk is slow."""
 
 Band = npt.NDArray[np.uint8]
 
@@ -74,6 +76,7 @@ class SlidePredictor:
         self.settings = settings
         self.progress = progress or SilentProgress()
         self.time_s: dict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
         self._temporary = None if work else tempfile.TemporaryDirectory(prefix="medbench-slides-")
         self.work = work or Path(self._temporary.name if self._temporary else "")
 
@@ -128,66 +131,89 @@ class SlidePredictor:
             [columns[first : first + size] for first in range(0, len(columns), size)]
             for columns in tile_columns
         ]
-        first = rows.done
-        inputs = self._prepared(image, grid, batches, first)
-        with ThreadPoolExecutor(1) as behind:
-            waiting: deque[Future[None]] = deque()
-            for row in range(first, grid.counts[0]):
+        todo = range(rows.done, grid.counts[0])
+        plan = [[(row, column) for column in columns] for row in todo for columns in batches[row]]
+        reader = BatchReader(image, grid, self.network.contract)
+        with Behind() as behind, contextlib.closing(self._answers(reader, plan, grid, behind)) as answers:
+            for row in todo:
                 for columns in batches[row]:
-                    tiles = self._predicted(next(inputs), grid)
-                    waiting.append(behind.submit(self._timed_call, rows.add, tiles, columns))
+                    behind.add(self._timed_call, rows.add, next(answers), columns)
                     self.progress.advance_part(len(columns))
-                waiting.append(behind.submit(self._timed_call, rows.end_row))
-                while len(waiting) > MOST_BEHIND:
-                    waiting.popleft().result()
-            for work in waiting:
-                work.result()
+                behind.add(self._timed_call, rows.end_row)
         self.progress.finish_part()
 
+    def _answers(
+        self, batches: BatchReader, plan: Sequence[Batch], grid: TileGrid, behind: Behind
+    ) -> Generator[Band]:
+        """Probabilities of every batch, 0 to 255, without margins, ``(tiles, span, span)``."""
+        threads = self._threads(grid)
+        if threads > 1:
+            yield from self._side_by_side(batches, plan, grid, behind)
+            return
+        for tiles in self._prepared(batches, plan, grid, behind):
+            yield self._predicted(tiles, grid)
+
+    def _side_by_side(
+        self, batches: BatchReader, plan: Sequence[Batch], grid: TileGrid, behind: Behind
+    ) -> Iterator[Band]:
+        """As :meth:`_answers`, by threads that read a batch each and compute with one thread of torch's.
+
+        Several of torch's wait for each other at the end of every operator, and a small network's are short.
+        """
+        threads = self._threads(grid)
+
+        def answer(batch: Batch) -> Band:
+            with self._timed("preprocess", threads):
+                tiles = batches.read(batch)
+            return self._predicted(tiles, grid, threads)
+
+        with single_threads(threads) as workers:
+            tasks = (workers.submit(answer, batch) for batch in plan)
+            waiting = deque(itertools.islice(tasks, threads))
+            while waiting:
+                waiting.extend(itertools.islice(tasks, 1))
+                behind.begin()
+                yield waiting.popleft().result()
+
     def _prepared(
-        self, image: SlideImage, grid: TileGrid, batches: Sequence[Sequence[Sequence[int]]], first: int
+        self, batches: BatchReader, plan: Sequence[Batch], grid: TileGrid, behind: Behind
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """Prepared tiles of every batch from row ``first`` on.
+        """Prepared tiles of every batch.
 
         On an accelerator the next batch is read during the forward pass. On the CPU, whose cores are busy
-        with the network then, and wait for it by spinning, some batches at a time are read in between.
+        with the network then, and wait for it by spinning, some batches at a time are read in between, and
+        the work on the map is done then, too.
         """
-        contract = dataclasses.replace(self.network.contract, size=grid.tile)
-        reader = TileReader(image, grid, contract)
-        plan = [
-            [(row, column) for column in batch]
-            for row in range(first, len(batches))
-            for batch in batches[row]
-        ]
         beside = self.network.device.type != "cpu"
         at_once = 1 if beside else max(1, READ_PIXELS // (self._batch_size(grid) * grid.tile**2))
-
-        def prepare(row: int, column: int) -> npt.NDArray[np.float32]:
-            return contract.prepare(reader.read(row, column)[np.newaxis])
-
         with _workers() as readers:
-
-            def submit(batch: list[tuple[int, int]]) -> list[Future[npt.NDArray[np.float32]]]:
-                for block in reader.blocks(batch):
-                    readers.submit(reader.fetch, *block)
-                return [readers.submit(prepare, *place) for place in batch]
-
-            tasks = map(submit, plan)
+            tasks = (batches.begin(batch, readers) for batch in plan)
             waiting = deque(itertools.islice(tasks, int(beside)))
             for _ in plan:
                 if beside or not waiting:
                     waiting.extend(itertools.islice(tasks, at_once))
+                    behind.begin()
                 with self._timed("preprocess"):
                     if not beside:
-                        wait(itertools.chain.from_iterable(waiting))
-                    tiles = np.concatenate([tile.result() for tile in waiting.popleft()])
+                        wait(itertools.chain.from_iterable(work for _, work in waiting))
+                    tiles, work = waiting.popleft()
+                    for tile in work:
+                        tile.result()
                 yield tiles
 
-    def _predicted(self, inputs: npt.NDArray[np.float32], grid: TileGrid) -> Band:
+    def _predicted(self, inputs: npt.NDArray[np.float32], grid: TileGrid, threads: int = 1) -> Band:
         """Probabilities of a batch of tiles, 0 to 255, without margins, ``(tiles, span, span)``."""
-        with self._timed("forward"):
+        with self._timed("forward", threads):
             inner = slice(grid.margin, grid.tile - grid.margin)
             return foreground_255(self.network.logits(inputs)[..., inner, inner])
+
+    def _threads(self, grid: TileGrid) -> int:
+        """Batches that are predicted at once: one for each thread of torch's, if they are small enough."""
+        import torch
+
+        threads = torch.get_num_threads()
+        fits = threads * self._batch_size(grid) * grid.tile**2 <= CPU_BATCH_PIXELS
+        return threads if self.network.device.type == "cpu" and fits else 1
 
     def _batch_size(self, grid: TileGrid) -> int:
         if self.network.device.type != "cpu":
@@ -215,12 +241,14 @@ class SlidePredictor:
             work(*arguments)
 
     @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
+    def _timed(self, phase: str, threads: int = 1) -> Iterator[None]:
+        """Add the time of a block, which as many threads are in, to a phase."""
         begin_s = time.perf_counter()
         try:
             yield
         finally:
-            self.time_s[phase] += time.perf_counter() - begin_s
+            with self._lock:
+                self.time_s[phase] += (time.perf_counter() - begin_s) / threads
 
 
 def _threshold(

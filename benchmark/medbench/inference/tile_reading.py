@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, Future
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +19,33 @@ from medbench.io.slides import SlideImage
 
 KEPT_BYTES = 48 << 20
 USUAL_SIDE, LARGEST_SIDE = 512, 2048
+BLOCKS_AT_ONCE = 4
+"""Of the file, that are one piece of work."""
 
 Band = npt.NDArray[np.uint8]
+Tiles = npt.NDArray[np.float32]
+Batch = Sequence[tuple[int, int]]
+
+
+class PassingBlocks(KeptBlocks):
+    """Blocks of which none stays in memory: the next one is decoded into what the last one took."""
+
+    def block(self, row: int, column: int) -> Band:
+        """A block, made anew by every call."""
+        return self.make(row, column)
+
+
+class PassingSlide(SlideImage):
+    """A slide whose blocks are read once each, so that none is kept for a second reading."""
+
+    @classmethod
+    def of(cls, image: SlideImage) -> PassingSlide:
+        """The same slide."""
+        return cls(image.facts, image._file, image.factor)
+
+    def _blocks(self, level: int) -> KeptBlocks:
+        blocks = super()._blocks(level)
+        return PassingBlocks(blocks.make, blocks.side, 0)
 
 
 class TileReader:
@@ -39,7 +66,13 @@ class TileReader:
         self.grid = grid
         shrinks = grid.scale.numerator == 1 and grid.scale.denominator > 1
         by_blocks = shrinks and contract.resampling == "image" and not contract.padded
-        self._small = KeptBlocks(self._shrunk, self._block_sides(), KEPT_BYTES) if by_blocks else None
+        sides = self._block_sides()
+        whole = all(
+            side * grid.scale.denominator % own == 0
+            for side, own in zip(sides, image.block_shape, strict=True)
+        )
+        self._once = PassingSlide.of(image) if whole else image
+        self._small = KeptBlocks(self._shrunk, sides, KEPT_BYTES) if by_blocks else None
 
     def read(self, row: int, column: int) -> Band:
         """A tile, mirrored beyond the slide's borders, ``(height, width, 3)``.
@@ -67,10 +100,11 @@ class TileReader:
             blocks.update(dict.fromkeys(itertools.product(lattice[0], lattice[1])))
         return list(blocks)
 
-    def fetch(self, row: int, column: int) -> None:
-        """Decode and shrink a block, unless it is in memory."""
+    def fetch(self, blocks: Iterable[tuple[int, int]]) -> None:
+        """Decode and shrink blocks by row and column, unless they are in memory."""
         assert self._small is not None
-        self._small.block(row, column)
+        for block in blocks:
+            self._small.block(*block)
 
     def _corner(self, row: int, column: int) -> tuple[int, int]:
         step, margin = self.grid.step, self.grid.margin
@@ -83,7 +117,8 @@ class TileReader:
             (index * side * factor, (index + 1) * side * factor)
             for index, side in ((row, height), (column, width))
         )
-        return resize_image(read_mirrored(self.image, rows, columns), height, width)
+        image = self._once if is_inside(self.image, rows, columns) else self.image
+        return resize_image(read_mirrored(image, rows, columns), height, width)
 
     def _block_sides(self) -> tuple[int, int]:
         """Rows and columns of a block in network pixels: blocks of the file where their sides allow it."""
@@ -99,13 +134,56 @@ class TileReader:
         return sides[0], sides[1]
 
 
+class BatchReader:
+    """Batches of a slide's tiles, prepared for a network; for several threads.
+
+    Args:
+        image: the slide.
+        grid: its tiles.
+        contract: of the network, whose image is a tile.
+    """
+
+    def __init__(self, image: SlideImage, grid: TileGrid, contract: InputContract) -> None:
+        self.contract = dataclasses.replace(contract, size=grid.tile)
+        self.reader = TileReader(image, grid, self.contract)
+        self._shape = (contract.channels, grid.tile, grid.tile)
+
+    def read(self, batch: Batch) -> Tiles:
+        """Prepared tiles ``(tiles, channels, size, size)`` by their rows and columns.
+
+        Raises:
+            MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
+        """
+        tiles = np.empty((len(batch), *self._shape), np.float32)
+        for tile, place in zip(tiles, batch, strict=True):
+            self._prepare(tile, *place)
+        return tiles
+
+    def begin(self, batch: Batch, workers: Executor) -> tuple[Tiles, list[Future[None]]]:
+        """As :meth:`read`, by workers: tiles, and the work that fills them."""
+        blocks = self.reader.blocks(batch)
+        for first in range(0, len(blocks), BLOCKS_AT_ONCE):
+            workers.submit(self.reader.fetch, blocks[first : first + BLOCKS_AT_ONCE])
+        tiles = np.empty((len(batch), *self._shape), np.float32)
+        work = [workers.submit(self._prepare, tile, *place) for tile, place in zip(tiles, batch, strict=True)]
+        return tiles, work
+
+    def _prepare(self, tile: Tiles, row: int, column: int) -> None:
+        tile[:] = self.contract.prepare(self.reader.read(row, column)[np.newaxis])[0]
+
+
+def is_inside(image: SlideImage, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
+    """Whether a region lies on the slide as a whole."""
+    return min(rows[0], columns[0]) >= 0 and rows[1] <= image.shape[0] and columns[1] <= image.shape[1]
+
+
 def read_mirrored(image: SlideImage, rows: tuple[int, int], columns: tuple[int, int]) -> Band:
     """A region of a slide, mirrored beyond the slide's borders, ``(rows, columns, 3)``.
 
     Raises:
         MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
     """
-    if min(rows[0], columns[0]) >= 0 and rows[1] <= image.shape[0] and columns[1] <= image.shape[1]:
+    if is_inside(image, rows, columns):
         return image.read(rows, columns)
     down, across = mirrored(*rows, image.shape[0]), mirrored(*columns, image.shape[1])
     top, left = int(down.min()), int(across.min())

@@ -23,7 +23,6 @@ def tissue_mask(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         ``(height, width)``.
     """
     import cv2
-    from scipy import ndimage
 
     dark = small.max(axis=2) <= BLACK
     if dark.mean() >= 0.01:
@@ -34,7 +33,17 @@ def tissue_mask(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         mask = saturation > min(level, 40)
     if not mask.any():
         return np.asarray(mask)
-    square = np.ones((3, 3), bool)
-    closing = ndimage.binary_closing(np.pad(mask, 2), square, iterations=2)[2:-2, 2:-2]
-    filling = ndimage.binary_fill_holes(closing | mask)
-    return np.asarray(ndimage.binary_dilation(filling, square, iterations=GROWN))
+    square = np.ones((2 * GROWN + 1, 2 * GROWN + 1), np.uint8)
+    frame = np.pad(mask, GROWN).view(np.uint8)
+    closing = cv2.erode(cv2.dilate(frame, square), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    growth = cv2.dilate(_without_holes(np.asarray(closing, np.uint8)), square)
+    return np.asarray(growth[GROWN:-GROWN, GROWN:-GROWN], bool)
+
+
+def _without_holes(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A mask of 0 and 1, 0 at its border, filled where no path over sides of pixels leads to the border."""
+    import cv2
+
+    outside = mask.copy()
+    cv2.floodFill(outside, None, (0, 0), 1, flags=4)
+    return np.asarray(mask | (outside ^ 1), np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 
 @contextlib.contextmanager
@@ -22,6 +23,20 @@ def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
     finally:
         torch.set_num_threads(before_threads)
         torch.use_deterministic_algorithms(before_deterministic, warn_only=before_warn)
+
+
+@contextlib.contextmanager
+def single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads of which each computes with one of torch's; at the end, work that has not begun is given up."""
+    import torch
+
+    own = torch.get_num_threads()
+    workers = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield workers
+    finally:
+        workers.shutdown(cancel_futures=True)
+        torch.set_num_threads(own)
 
 
 @contextlib.contextmanager

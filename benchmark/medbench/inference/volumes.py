@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.machine import return_freed_memory_of_other_shapes
 from medbench.core.sample import Prediction, VolumeSample
 from medbench.inference.predictor import TimedPredictor, refuse_not_finite
 
@@ -325,6 +326,7 @@ class VolumePredictor(TimedPredictor):
             inputs = self.contract.prepare(sample)
             volume = torch.from_numpy(inputs.array).to(self.device)
             present = torch.from_numpy(inputs.present).to(self.device)
+            return_freed_memory_of_other_shapes(tuple(volume.shape))
         with self.timed("forward"), self.inferring():
             classes = slide_windows(
                 lambda windows: self._scores(windows, present),

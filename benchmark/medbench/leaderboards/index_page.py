@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from medbench.challenges import load_challenge
-from medbench.core.errors import MedbenchError
-from medbench.core.files import write_text
+from medbench.core.files import read_bytes, write_text
 from medbench.core.task import titles
 from medbench.leaderboards.board_page import budget, data_kind, family
 from medbench.leaderboards.boards import Board, Table
 from medbench.leaderboards.case_figures import BoardEvidence
-from medbench.leaderboards.results import RESULTS, board_of_lines, read_lines_of_rows
 from medbench.leaderboards.table_text import text
-from medbench.records.reading import EVIDENCE, KEY_LENGTH
+from medbench.records.reading import KEY_LENGTH
 from medbench.records.shell import page_environment, whisker
 from medbench.records.tables import heading
 
@@ -23,33 +22,54 @@ TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
 
 
-def index_html(leaderboards: Path) -> str:
-    """The index of the boards in a folder, as one HTML file; boards that cannot be read are left out.
+_ROW = re.compile(r'<tr[^>]*><td class="text"><a href="([^"]+)/index\.html">')
+"""Beginning of a line of the index: the board's folder."""
+
+
+def index_html(boards: Iterable[Board]) -> str:
+    """The index of some boards, as one HTML file.
 
     Args:
-        leaderboards: folder of the leaderboards.
+        boards: in the order of the index, that of their names.
     """
-    rows: list[dict[str, Any]] = []
-    for name in sorted(path.parent.name for path in leaderboards.glob("*/results.jsonl")):
-        rows += _rows(leaderboards, name)
+    rows = [row for board in boards for row in _rows(board)]
     return page_environment(TEMPLATES).get_template("index.html.j2").render(rows=rows)
 
 
-def write_index(leaderboards: Path) -> Path:
-    """Write the index of the boards in a folder; its path."""
-    path = leaderboards / INDEX
-    write_text(path, index_html(leaderboards))
-    return path
+def put_into_index(path: Path, board: Board, names: Sequence[str]) -> bool:
+    """Write the rows of one board into an index that stands, in place of its earlier ones.
+
+    Args:
+        path: the index.
+        board: the board.
+        names: all boards that the index lists.
+
+    Returns:
+        Whether the index stands, is of this program and lists all others; else it is left as it is.
+    """
+    if not path.is_file():
+        return False
+    head, own, tail = _parts(index_html([board]))
+    before, lines, after = _parts(read_bytes(path).decode(errors="replace"))
+    others = [line for line in lines if _challenge(line) != board.challenge]
+    places = {board.challenge, *map(_challenge, others)}
+    if (before, after) != (head, tail) or places != {board.challenge, *names}:
+        return False
+    write_text(path, head + "".join(sorted([*others, *own], key=_challenge)) + tail)
+    return True
 
 
-def _rows(leaderboards: Path, name: str) -> list[dict[str, Any]]:
-    try:
-        challenge = load_challenge(name)
-        board = board_of_lines(leaderboards, name, read_lines_of_rows(leaderboards / name / RESULTS))
-    except MedbenchError:
-        return []
-    evidence = BoardEvidence(leaderboards / name / EVIDENCE)
-    return _board_rows(board, evidence, titles(challenge.card.demands))
+def _parts(page: str) -> tuple[str, list[str], str]:
+    """What stands before the rows of an index, its rows, and what stands behind them."""
+    head, begin, rest = page.partition("<tbody>")
+    rows, end, tail = rest.rpartition("</tbody>")
+    return head + begin, rows.splitlines(keepends=True), end + tail
+
+
+def _challenge(line: str) -> str:
+    """The challenge of a row of the index."""
+    match = _ROW.match(line)
+    return match[1] if match else ""
 
 
 def _listed(tables: Sequence[Table]) -> Iterator[tuple[int, Table, str]]:
@@ -70,7 +90,9 @@ def _listed(tables: Sequence[Table]) -> Iterator[tuple[int, Table, str]]:
         yield numbers[0], tables[numbers[0]], protocols[0] + others
 
 
-def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[str, Any]]:
+def _rows(board: Board) -> list[dict[str, Any]]:
+    evidence = BoardEvidence(board.evidence)
+    task = titles(load_challenge(board.challenge).card.demands)
     rows = []
     for place, table, protocols in _listed(board.measured):
         metric = table.metrics[0]

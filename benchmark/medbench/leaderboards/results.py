@@ -21,6 +21,7 @@ from medbench.leaderboards.baseline import with_differences
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.case_figures import BoardEvidence
 from medbench.leaderboards.costs import with_costs
+from medbench.leaderboards.index_page import INDEX, index_html, put_into_index
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.rows import RECORD_SHA256, row_of
 from medbench.profiling.records import read_profiles
@@ -56,7 +57,7 @@ def add_result(leaderboards: Path, record: RunRecord, folder: Path) -> None:
 
 @contextlib.contextmanager
 def changed_rows(leaderboards: Path, challenge: str) -> Iterator[dict[str, Line]]:
-    """The rows of a challenge by key, to be changed; then rows and pages are written, while none else writes.
+    """The rows of a challenge by key, to be changed; then rows, pages and index are written, by none else.
 
     Raises:
         MedbenchError: ``leaderboard.damaged``; the rows are then left as they are.
@@ -71,7 +72,11 @@ def changed_rows(leaderboards: Path, challenge: str) -> Iterator[dict[str, Line]
         yield lines
         in_order = sorted(lines.values(), key=_place)
         write_table(path, [line.text for line in in_order])
-        _write_pages(folder, board_of_lines(leaderboards, challenge, in_order))
+        board = board_of_lines(leaderboards, challenge, in_order)
+        _write_pages(folder, board)
+        with FileLock(leaderboards / ".lock"):
+            if not put_into_index(leaderboards / INDEX, board, measured_challenges(leaderboards)):
+                write_index(leaderboards)
 
 
 def evidence_folder(leaderboards: Path, challenge: str, key: str) -> Path:
@@ -285,6 +290,24 @@ def _first_difference(row: Mapping[str, Any], own: Mapping[str, Any], free: Sequ
 def measured_challenges(leaderboards: Path) -> list[str]:
     """Names of the challenges with results."""
     return sorted(path.parent.name for path in leaderboards.glob(f"*/{RESULTS}"))
+
+
+def index_of(leaderboards: Path) -> str:
+    """The index of the boards in a folder, as one HTML file; boards that cannot be read are left out."""
+    boards = []
+    for name in measured_challenges(leaderboards):
+        with contextlib.suppress(MedbenchError):
+            boards.append(
+                board_of_lines(leaderboards, name, read_lines_of_rows(leaderboards / name / RESULTS))
+            )
+    return index_html(boards)
+
+
+def write_index(leaderboards: Path) -> Path:
+    """Write the index of the boards in a folder; its path."""
+    path = leaderboards / INDEX
+    write_text(path, index_of(leaderboards))
+    return path
 
 
 def _write_pages(folder: Path, board: Board) -> list[Path]:

@@ -49,6 +49,8 @@ class Verification:
         rows: number of rows.
         cells: number of values, intervals and counts that were computed again.
         pages: number of pages that were compared.
+        whole: whether the evidence of every row is there and is what its hashes and its cases say. Pages
+            show it, so that they are compared only then.
         scored_again: cases that were scored again from their predictions.
         trained_again: rows whose networks were trained again.
         findings: what is wrong.
@@ -59,6 +61,7 @@ class Verification:
     rows: int = 0
     cells: int = 0
     pages: int = 0
+    whole: bool = True
     scored_again: int = 0
     trained_again: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -124,21 +127,24 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
     key = str(line.row.get("key", ""))
     folder = evidence_folder(leaderboards, report.challenge, key)
     if not key.isalnum() or not (folder / RECORD).is_file() or not (folder / JOURNAL).is_file():
-        report.findings.append(Finding(path, place, f"has no evidence in {folder}"))
+        _tell_broken(report, Finding(path, place, f"has no evidence in {folder}"))
         return line
     wrong_hashes = [*_record_hash(folder, line.row), *_case_hashes(folder, line.row)]
-    report.findings += wrong_hashes or _seal_of_evidence(folder)
+    _tell_broken(report, *(wrong_hashes or _seal_of_evidence(folder)))
     try:
         evidence = read_evidence(folder)
         cells = list(differing_cells(evidence.record, evidence.rows))
     except MedbenchError as error:
-        report.findings.append(Finding(folder, "the evidence", error.message))
+        _tell_broken(report, Finding(folder, "the evidence", error.message))
         return line
     report.cells += _count_cells(evidence.record)
-    report.findings += [
-        Finding(folder / RECORD, cell, f"says {stands} where the cases give {again}")
-        for cell, stands, again in cells
-    ]
+    _tell_broken(
+        report,
+        *(
+            Finding(folder / RECORD, cell, f"says {stands} where the cases give {again}")
+            for cell, stands, again in cells
+        ),
+    )
     due = row_of(evidence.record, folder)
     if budget_note := missed_budget(due):
         report.notes.append(f"{path}, {place}: {budget_note}")
@@ -148,6 +154,12 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
             for cell, stands, again in differing(dict(line.row), due)
         ]
     return Line(line.number, sealed_line(due), due, "sealed") if not wrong_hashes else line
+
+
+def _tell_broken(report: Verification, *findings: Finding) -> None:
+    """Add findings on evidence, which is then not whole."""
+    report.findings += findings
+    report.whole = report.whole and not findings
 
 
 def _count_cells(record: RunRecord) -> int:
@@ -227,7 +239,7 @@ def _check_strays(report: Verification, folder: Path, lines: list[Line]) -> None
 
 
 def _check_pages(report: Verification, leaderboards: Path, due: list[Line]) -> None:
-    """Compare every page with what the rows give."""
+    """Compare every page with what the rows give; where their evidence is not whole, see that it is there."""
     folder = leaderboards / report.challenge
     try:
         board = board_of_lines(leaderboards, report.challenge, due)
@@ -238,8 +250,13 @@ def _check_pages(report: Verification, leaderboards: Path, due: list[Line]) -> N
         path = folder / name
         if not path.is_file():
             report.findings.append(Finding(path, "the page", "is not there; write it by leaderboard build"))
+        if not report.whole or not path.is_file():
             continue
         report.pages += 1
         stands = read_bytes(path).decode(errors="replace")
         wrong = differing_cells_of_page(stands, render(board))
         report.findings += [Finding(path, place, message) for place, message in wrong]
+    if not report.whole:
+        report.notes.append(
+            f"the pages in {folder} were not compared, as they show evidence that is not whole"
+        )

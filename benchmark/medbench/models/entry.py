@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from medbench.core.registry import unknown_name
 from medbench.core.task import Form
 
 CARDS = Path(__file__).parent / "cards"
+TINY = ".test"
+"""End of the names of tiny variants, which tests alone use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,15 @@ class ModelEntry:
 
 _FIELDS = {item.name for item in dataclasses.fields(ModelEntry)}
 _TUPLES = {item.name for item in dataclasses.fields(ModelEntry) if str(item.type).startswith("tuple")}
+
+
+def usual_models(names: Iterable[str]) -> list[str]:
+    """The names without tiny variants.
+
+    >>> usual_models(["dssau_net", "dssau_net.test"])
+    ['dssau_net']
+    """
+    return [name for name in names if not name.endswith(TINY)]
 
 
 def read_card(path: Path) -> dict[str, ModelEntry]:

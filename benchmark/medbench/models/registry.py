@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry, load_object, unknown_name
-from medbench.models.entry import CARDS, ModelEntry, read_card
+from medbench.models.entry import CARDS, ModelEntry, read_card, usual_models
 from medbench.models.local.entries import local_entry, local_factory
 from medbench.models.local.names import declared_models
 from medbench.models.smp_table import smp_entries
@@ -117,6 +117,7 @@ def model_entry(name: str) -> ModelEntry:
         own = local_entry(name)
         if own is not None:
             return own
+        raise unknown_name("model", name, usual_models({*registry, *_declared()}))
     return _checked(name, registry.get(name))
 
 

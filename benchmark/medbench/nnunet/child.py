@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.files import read_json, replace_flushed, write_json, write_text
+from medbench.core.machine import keep_freed_memory
 from medbench.core.seeds import derived_seed
 from medbench.nnunet.ordered_batches import ordered
 
@@ -37,6 +38,7 @@ QUICK_VOXELS = 10**6
 def main(path: Path) -> int:
     """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
     signal.signal(signal.SIGTERM, _end)
+    keep_freed_memory()
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     request = read_json(path)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")

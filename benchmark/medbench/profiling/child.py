@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.machine import return_freed_memory
 from medbench.models.devices import cuda_index
 from medbench.profiling.memory import Pass, PeakMemory
 from medbench.profiling.workload import Workload, ran_out_of_memory
@@ -43,6 +43,7 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
     status, reason = "ok", ""
     try:
         workload.network()
+        gc.collect()
         return_freed_memory()
         if limit_bytes is not None:
             limit_memory(workload.device, limit_bytes)
@@ -62,13 +63,6 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
         status = "out_of_memory" if ran_out_of_memory(error) else "failed"
         reason = f"{type(error).__name__}: {first}"
     return PeakMemory(what, workload.batch, status, reason, limit_bytes, **figures)  # type: ignore[arg-type]
-
-
-def return_freed_memory() -> None:
-    """Return freed memory to the system, so that memory of earlier work does not count."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit_memory(device: str, limit_bytes: int) -> None:
@@ -136,6 +130,7 @@ def _resident_peaks(call: Callable[[], Any]) -> dict[str, Any]:
             "resident_peak_bytes": peak * unit,
             "resident_by": "ru_maxrss, beyond the warm-up's own maximum",
         }
+    gc.collect()
     return_freed_memory()
     whole = status_bytes("VmHWM")
     try:

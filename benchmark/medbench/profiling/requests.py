@@ -9,6 +9,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.models import list_models, model_entry
+from medbench.models.entry import usual_models
 from medbench.profiling.profile import MEASURES, Request
 from medbench.profiling.workload import PRECISIONS
 
@@ -59,7 +60,7 @@ def choose_models(patterns: Sequence[str]) -> tuple[str, ...]:
             list_models(pattern) if any(mark in pattern for mark in "*?[") else [model_entry(pattern).name]
         )
         if not matches:
-            raise unknown_name("model", pattern, list_models())
+            raise unknown_name("model", pattern, usual_models(list_models()))
         names += matches
     return tuple(dict.fromkeys(names))
 

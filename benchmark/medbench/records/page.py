@@ -83,7 +83,7 @@ def write_report(
     galleries = _galleries(challenge, {case.id: case for case in cases}, rows, columns, predictions)
     figures = [figure for gallery in galleries for figure in gallery.figures]
     numbers = {row.case: place for place, row in enumerate(rows)}
-    flagged = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
+    case_flags = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
     page = (
         page_environment()
         .get_template("report.html.j2")
@@ -103,8 +103,8 @@ def write_report(
             subgroups=subgroup_tables(record),
             methods="; ".join(sorted(methods)) or "too few groups",
             failures=[(numbers[row.case], row) for row in rows if row.status != "ok"],
-            flagged=flagged,
-            notes=[note for note in record.settings.get("notes") or () if note not in flagged],
+            case_flags=case_flags,
+            remarks=[note for note in record.settings.get("notes") or () if note not in case_flags],
             distributions=_distributions(rows, columns, titles, numbers),
             how_to_read=BOXES + DOTS,
             charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],

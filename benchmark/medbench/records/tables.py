@@ -80,8 +80,8 @@ def data_words(record: RunRecord) -> str:
     if record.data == "sample":
         return " (synthetic sample: no result on real data)"
     if record.challenge.subset:
-        present, released = record.challenge.present_cases, record.challenge.released_cases
-        return f" (real data, subset: {present} of {released} cases)"
+        present_cases, all_cases = record.challenge.present_cases, record.challenge.released_cases
+        return f" (real data, subset: {present_cases} of {all_cases} cases)"
     return ""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from medbench.core.errors import MedbenchError
@@ -53,22 +54,27 @@ def spread(function: Callable[[O], R], orders: Iterable[O], executor: Executor) 
     """
     deaths: Counter[int] = Counter()
     all_orders: list[O] = []
-    waiting: dict[Future[R], int] = {}
+    results: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()
+
+    def call(place: int) -> None:
+        future = executor.submit(function, all_orders[place])
+        future.add_done_callback(lambda own: results.put((place, own)))
+
     for place, order in enumerate(orders):
         all_orders.append(order)
-        waiting[executor.submit(function, order)] = place
-    while waiting:
-        results, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in results:
-            place = waiting.pop(future)
-            result = _result(future)
-            if isinstance(result, Lost) and result.deaths:
-                deaths[place] += result.deaths
-                if deaths[place] < TRIES:
-                    waiting[executor.submit(function, all_orders[place])] = place
-                    continue
-                result = Lost(f"its worker died {deaths[place]} times, so it was given up", deaths[place])
-            yield Done(all_orders[place], result)
+        call(place)
+    n_due = len(all_orders)
+    while n_due:
+        place, future = results.get()
+        result = _result(future)
+        if isinstance(result, Lost) and result.deaths:
+            deaths[place] += result.deaths
+            if deaths[place] < TRIES:
+                call(place)
+                continue
+            result = Lost(f"its worker died {deaths[place]} times, so it was given up", deaths[place])
+        n_due -= 1
+        yield Done(all_orders[place], result)
 
 
 def in_turn(function: Callable[[O], R], orders: Iterable[O]) -> Iterator[Done[O, R]]:

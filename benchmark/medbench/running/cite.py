@@ -11,7 +11,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.models import list_models, model_entry
-from medbench.models.entry import ModelEntry
+from medbench.models.entry import ModelEntry, usual_models
 from medbench.records.schema import RunRecord
 
 _LISTS = "'medbench models' and 'medbench challenges' list the names."
@@ -50,7 +50,7 @@ def cite(names: Sequence[str]) -> list[Citation]:
         elif name in models:
             citations.append(_of_model(model_entry(name)))
         else:
-            error = unknown_name("name", name, [*challenges, *models])
+            error = unknown_name("name", name, [*challenges, *usual_models(models)])
             hint = error.hint if error.hint.startswith("Did") else _LISTS
             raise MedbenchError(error.code, f"There is no model and no challenge named '{name}'.", hint)
     return citations

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import sha256_file, sha256_json, write_json
+from medbench.core.files import sha256_file, sha256_json
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow
 from medbench.records.data_places import find_data_place, note_data_place
@@ -18,7 +18,7 @@ from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL, Finished
 from medbench.running.evaluate import Evaluation, Opened, evaluate_request, opened_subject, places_of, scoring
 from medbench.running.journal import write_journal
-from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows
+from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows, write_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def score_shard(
         own.rmdir()
     note_data_place(whole, data=subject.data.root, predictions=request.predictions)
     entry = {"whole": whole, "shard": shard.number, "shards": shard.of, "asked": entries}
-    write_json(folder / shard.file_name, entry)
+    write_shard(folder / shard.file_name, entry)
     return ShardScores(folder, rows)
 
 

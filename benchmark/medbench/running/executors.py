@@ -11,7 +11,6 @@ import queue
 import signal
 import sys
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
@@ -27,7 +26,8 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
-from medbench.core.machine import is_held_to_one_thread, usable_cores
+from medbench.core.machine import is_held_to_one_thread, keep_freed_memory, usable_cores
+from medbench.running.forked import Forked
 
 CONNECT_S = 20
 AHEAD = 2
@@ -83,19 +83,20 @@ class _Slot:
     def __init__(self, cuda_device: str, threads: int, ends_at_ctrl_c: bool = False) -> None:
         self._initial = (cuda_device, threads, ends_at_ctrl_c)
         self._pool: ProcessPoolExecutor | None = None
+        self._copy: Forked | None = None
         self._closing = threading.Lock()
 
     def fork(self) -> None:
         """Start the process as a copy of this one."""
-        self._pool = self._new_pool("fork")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of sleeping threads, which a copy lacks
-            self._pool.submit(os.getpid)
+        self._copy = Forked(_prepare_process, self._initial)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Make the call in this slot's process, which is spawned where there is none."""
+        if self._copy is not None:
+            return self._copy.submit(function, *arguments, **keywords)
         if self._pool is None:
-            self._pool = self._new_pool("spawn")
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
         return self._pool.submit(function, *arguments, **keywords)
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
@@ -106,16 +107,14 @@ class _Slot:
             self.close()
             raise
 
-    def _new_pool(self, way: str) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context(way)
-        return ProcessPoolExecutor(1, context, _prepare_process, self._initial)
-
     def close(self, wait: bool = False) -> None:
         """End the process; without ``wait`` it may outlast this call. One of two such calls waits."""
         with self._closing:
+            if self._copy is not None:
+                self._copy.close(wait)
             if self._pool is not None:
                 self._pool.shutdown(wait, cancel_futures=True)
-            self._pool = None
+            self._copy = self._pool = None
 
 
 def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> None:
@@ -130,6 +129,7 @@ def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> No
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    keep_freed_memory()
 
 
 def _end_with_parent() -> None:

@@ -63,8 +63,9 @@ def export_data(
         Number of cases written, and why others could not be.
 
     Raises:
-        MedbenchError: ``export.demand`` for challenges without label maps, ``export.exists``,
-            ``export.name``, ``output.unwritable``, or as the data's own reading.
+        MedbenchError: ``export.demand`` for challenges without label maps, ``export.msd`` for images in
+            MSD's layout, ``export.exists``, ``export.name``, ``output.unwritable``, or as the data's own
+            reading.
     """
     challenge = request.load_challenge()
     _check(challenge, layout, output)
@@ -90,6 +91,12 @@ def _check(challenge: Challenge, layout: Layout, output: Path) -> None:
             "export.demand",
             f"{challenge.title} has no label map a case, which {layout} data sets hold.",
             "Export a challenge of segmentation.",
+        )
+    if layout == "msd" and "volume" not in challenge.exchange.inputs:
+        raise MedbenchError(
+            "export.msd",
+            f"Cases of {challenge.title} are images, and MSD holds volumes.",
+            "Export nnunet, which holds images too.",
         )
     if layout == "nnunet" and not re.fullmatch(r"Dataset\d{3}_\w+", output.name):
         raise MedbenchError(
@@ -140,10 +147,6 @@ def _write(
         _write_volumes(output, f"{name}", end, channels, (reference, labels), layout)
         content.channels, content.ending = len(channels), ".nii.gz"
     else:
-        if layout == "msd":
-            raise MedbenchError(
-                "export.msd", f"{case.id}: is an image, and MSD holds volumes.", "Export nnunet."
-            )
         image = challenge.read(case).images[0]  # type: ignore[union-attr]
         check_size(case.reference.get("labels", case.id), reference.shape, image.shape[:2])
         content.channels, content.ending = (

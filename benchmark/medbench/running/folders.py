@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -42,6 +43,7 @@ from medbench.statistics.intervals import Aggregate, aggregate
 MOST_UNPACKED_BYTES = 64 << 30
 VOLUMES_TOGETHER = 8
 """Pairs of volumes that travel to a worker together, at most: rows and progress come batch by batch."""
+AGGREGATED_TOGETHER = 2
 STRANGE = "labels_of_no_reference"
 
 
@@ -106,9 +108,7 @@ def evaluate_folders(
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
     scoring.refuse_contradictions(rows)
-    aggregates = {
-        name: aggregate(mean_statistic, spec, rows, settings.seed) for name, spec in scoring.specs.items()
-    }
+    aggregates = scoring.aggregates(rows)
     remarks = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
     remarks += [f"{row.case}: {row.evidence[STRANGE]}" for row in rows if STRANGE in row.evidence]
     return FolderScores(rows, aggregates, scoring.specs, [*notes, *remarks])
@@ -178,12 +178,25 @@ class _Scoring:
             progress.advance(1, pair.name)
         progress.finish()
         if not self.labels:
-            raise MedbenchError(
-                "data.no_labels", "No reference holds a label other than 0.", "Check --references."
-            )
+            raise self._without_labels()
         for name in self._add_others():
             rows.pop(name, None)
         return [rows.get(pair.name) or self._row(pair, self._results[pair.name]) for pair in self.pairs]
+
+    def _without_labels(self) -> MedbenchError:
+        """The error where no reference has shown a label: none is read, or all are empty."""
+        failures = [one.failure for one in self._results.values() if one.failure is not None]
+        count = len(self.pairs)
+        if not failures:
+            message = f"No reference holds a label other than 0: all {count} are empty."
+            return MedbenchError("data.no_labels", message, "Check --references.")
+        first = failures[0]
+        if len(failures) == count:
+            return MedbenchError(
+                first.code, f"None of the {count} pairs can be scored, the first: {first.reason}", first.hint
+            )
+        message = f"No reference that is read holds a label other than 0; {len(failures)} of {count} pairs "
+        return MedbenchError("data.no_labels", f"{message}failed, the first: {first.reason}", first.hint)
 
     def _score_labels(self, labels: Sequence[int]) -> None:
         """Take labels for those of all rows."""
@@ -248,6 +261,18 @@ class _Scoring:
         values = (value for of_label in by_label for value in of_label)
         scores = {name: unpacked_score(value) for name, value in zip(self._names, values, strict=True)}
         return CaseRow(pair.name, group, "ok", scores, evidence)
+
+    def aggregates(self, rows: Sequence[CaseRow]) -> dict[str, Aggregate]:
+        """Means over the pairs by column; of several workers, two columns at a time."""
+        settings = self.settings
+
+        def of(spec: MetricSpec) -> Aggregate:
+            return aggregate(mean_statistic, spec, rows, settings.seed)
+
+        if settings.workers == 1:
+            return {name: of(spec) for name, spec in self.specs.items()}
+        with ThreadPoolExecutor(AGGREGATED_TOGETHER) as pool:
+            return dict(zip(self.specs, pool.map(of, self.specs.values()), strict=True))
 
     def refuse_contradictions(self, rows: Sequence[CaseRow]) -> None:
         """Refuse scores of a pair that contradict one another; those that workers found sound are.

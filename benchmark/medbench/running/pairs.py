@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -77,7 +77,7 @@ class Paired:
         return list(self.tell())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Tree:
     """Files in a folder and below it.
 
@@ -85,15 +85,13 @@ class _Tree:
         root: the folder that was given.
         start: text that the paths of its files start with.
         stems: relative path of a file of a type that is read here -> the path without its suffix.
-        alike: such a path without suffix, in lower case -> the first file that has it.
         refusals: relative path -> why something else is not read.
         n_hidden: metadata that was passed over.
     """
 
     root: Path
     start: str
-    stems: Mapping[str, str]
-    alike: Mapping[str, str]
+    stems: dict[str, str]
     refusals: Mapping[str, Refusal]
     n_hidden: int
 
@@ -102,10 +100,21 @@ class _Tree:
         cls, root: Path, stems: Mapping[str, str], refusals: Mapping[str, Refusal], n_hidden: int
     ) -> _Tree:
         """The files of a folder, sorted."""
-        stems = dict(sorted(stems.items()))
-        alike = {stem.lower(): name for name, stem in reversed(stems.items())}
         start = os.path.join(root, "") if root != Path() else ""
-        return cls(root, start, stems, alike, refusals, n_hidden)
+        return cls(root, start, dict(sorted(stems.items())), refusals, n_hidden)
+
+    @cached_property
+    def alike(self) -> Mapping[str, str]:
+        """Path without suffix, in lower case -> the first file that has it."""
+        return {stem.lower(): name for name, stem in reversed(self.stems.items())}
+
+    @cached_property
+    def by_stem(self) -> Mapping[str, Sequence[str]]:
+        """Path without suffix -> the files that have it."""
+        names: dict[str, list[str]] = {}
+        for name, stem in self.stems.items():
+            names.setdefault(stem, []).append(name)
+        return names
 
     def place(self, name: str) -> str:
         """The file of a relative path."""
@@ -121,8 +130,7 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
         rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
 
     Raises:
-        MedbenchError: ``data.missing``, ``data.empty`` for references without a file, or
-            ``predictions.none``.
+        MedbenchError: ``data.missing``, ``data.empty`` without references, or ``predictions.none``.
     """
     for folder in (references, predictions):
         if not folder.exists():
@@ -133,9 +141,11 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
         return Paired([Pair(references.name, str(references), str(predictions))])
     ours, theirs = _tree(references), _tree(predictions)
     pairs = _Pairing(ours, theirs, rename)
-    if not len(pairs):
+    if not pairs:
         raise MedbenchError(
-            "data.empty", f"{references}: holds no file of a label map.", "Check the folder of references."
+            "data.empty",
+            f"{references}: holds no label map{'' if any(references.iterdir()) else '; it is empty'}.",
+            f"Give the folder of the references: {', '.join(SUFFIXES)}.",
         )
     inner = only_folder(predictions) if predictions.is_dir() else None
     if inner is not None and not any(pair.prediction for pair in pairs):
@@ -143,7 +153,8 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
-            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}.",
+            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}"
+            f"{'' if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
     return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))
@@ -168,9 +179,6 @@ class _Pairing(Sequence[Pair]):
         titles = [(name if stems[stem] > 1 else stem, name) for name, stem in ours.stems.items()]
         titles += [(name, name) for name in ours.refusals if not name.lower().endswith(NO_REFERENCES)]
         self._names = sorted(titles)
-        self._by_stem: dict[str, list[str]] = {}
-        for name, stem in theirs.stems.items():
-            self._by_stem.setdefault(stem, []).append(name)
         self._made: dict[int, Pair] = {}
 
     def __len__(self) -> int:
@@ -198,7 +206,7 @@ class _Pairing(Sequence[Pair]):
         if name in self.ours.refusals:
             return Pair(title, reference, None, _failure(reference, self.ours.refusals[name]))
         own = name, self.ours.stems[name], title
-        return _pair(own, reference, self.theirs, self._by_stem, self.rename)
+        return _pair(own, reference, self.theirs, self.rename)
 
 
 def _failure(path: str, refusal: Refusal) -> Failure:
@@ -226,7 +234,6 @@ def _pair(
     ours: tuple[str, str, str],
     reference: str,
     theirs: _Tree,
-    by_stem: Mapping[str, Sequence[str]],
     rename: tuple[str, str] | None,
 ) -> Pair:
     """Pair one reference, given as relative path, with and without suffix, and name of the pair."""
@@ -235,7 +242,7 @@ def _pair(
     exact = target + name[len(stem) :]
     if exact in theirs.refusals:
         return Pair(title, reference, None, _failure(theirs.place(exact), theirs.refusals[exact]))
-    fitting = [exact] if exact in theirs.stems else by_stem.get(target, ())
+    fitting = [exact] if exact in theirs.stems else theirs.by_stem.get(target, ())
     if len(fitting) > 1:
         message = f"{theirs.place(fitting[0])}: could be the case {target}, and so could {fitting[1]}."
         return Pair(title, reference, None, Failure("file.ambiguous", message, "Keep one."))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medbench.challenges.declared.bare import bare_challenge
+from medbench.challenges.declared.splits import named
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress, SilentProgress
@@ -33,7 +34,7 @@ def predict_images(
         MedbenchError: ``data.missing``, ``data.empty``, ``predict.other_settings``.
     """
     progress = progress or SilentProgress()
-    cases = image_cases(predictor, folder)
+    cases = image_cases(predictor, folder, progress)
     made_by = {
         "model": predictor.network.name,
         "options": predictor.network.options,
@@ -68,22 +69,32 @@ def check_images(folder: Path) -> None:
         raise MedbenchError("data.missing", f"{folder}: {reason}.", "Check --images.")
 
 
-def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
+def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> list[Case]:
     """A case for every image of a folder; for every volume with its modalities.
+
+    Args:
+        predictor: what it takes is looked for.
+        folder: what lies in folders below it is left out.
+        progress: told of what is left out.
 
     Raises:
         MedbenchError: ``data.missing``, or ``data.empty`` naming the types that are read.
     """
     check_images(folder)
     names = list(predictor.modalities)
-    suffixes = images.VOLUME_SUFFIXES if names else images.SUFFIXES
-    entries = list_folder(folder, set(suffixes)).entries
+    is_own = hasattr(predictor.setup.challenge.release, "declaration")
+    suffixes = images.VOLUME_SUFFIXES if names else raster.SUFFIXES if is_own else images.SUFFIXES
+    listing = list_folder(folder, set(suffixes))
+    entries, others = listing.entries, [one.path for one in listing.unknown]
+    kind = "volume" if names else "image"
     if not entries:
+        lie_there = f" that {predictor.network.name} takes, but {named(others)}" if others else ""
         raise MedbenchError(
-            "data.empty",
-            f"{folder}: holds no {'volume' if names else 'image'}.",
-            f"Known: {', '.join(suffixes)}.",
+            "data.empty", f"{folder}: holds no {kind}{lie_there}.", f"Known: {', '.join(suffixes)}."
         )
+    if others:
+        are = "is no" if len(others) == 1 else "are no"
+        progress.say(f"{folder}: {len(others)} of what lies there {are} {kind}: {named(others)}.")
     if len(names) < 2:
         key = names[0] if names else "image"
         return [Case(entry.stem, {key: entry.path}) for entry in entries]

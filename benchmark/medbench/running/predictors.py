@@ -18,6 +18,8 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample, VolumeSample
 from medbench.inference.predictor import Predictor
+from medbench.io import images
+from medbench.io.gate.listing import list_folder
 from medbench.models import model_entry
 from medbench.running.networks import NetworkPlan, plan_network
 from medbench.running.request import NONE, Inference, Request, RunPlan, check_inference, request_fields
@@ -156,7 +158,7 @@ def load_predictor(
     request = Request(model=model, challenge=BARE, **fields)
     path = request.weights_file
     read = Weights() if path is None else read_weights(path)
-    challenge, is_known = _challenge(request, read, classes, tuple(modalities), folder or Path())
+    challenge, is_known = _challenge(request, read, classes, tuple(modalities), folder)
     network = plan_network(
         model, challenge, {**read.facts.get("options", {}), **request.options}, request.inference.image_size
     )
@@ -184,7 +186,7 @@ def _challenge(
     weights: Weights,
     classes: int | Sequence[str] | None,
     modalities: Sequence[str],
-    folder: Path,
+    folder: Path | None,
 ) -> tuple[Challenge, bool]:
     """The challenge that the weights learnt, where it is known here; else one of images alone."""
     facts = weights.facts
@@ -194,8 +196,23 @@ def _challenge(
         except MedbenchError:
             pass
     task, names = _classes(request, facts, classes)
-    channels = modalities or (("image",) if model_entry(request.model).spatial_dims == 3 else ())
-    return bare_challenge(folder, names, task=task, modalities=channels), False
+    if len(names) < 2:
+        raise MedbenchError(
+            "predict.classes",
+            f"--classes names {len(names)}, and a network answers with two or more, the background included.",
+            "For one structure: --classes background,polyp, or 2.",
+        )
+    is_volume = model_entry(request.model).spatial_dims == 3 or _holds_volumes_alone(folder)
+    channels = modalities or (("image",) if is_volume else ())
+    return bare_challenge(folder or Path(), names, task=task, modalities=channels), False
+
+
+def _holds_volumes_alone(folder: Path | None) -> bool:
+    """Whether a folder holds volumes and no images; not where it is not there or not given."""
+    if folder is None or not folder.is_dir():
+        return False
+    suffixes = {entry.suffix for entry in list_folder(folder, set(images.SUFFIXES)).entries}
+    return bool(suffixes) and suffixes <= set(images.VOLUME_SUFFIXES)
 
 
 def _classes(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, write_json
+from medbench.core.files import atomic_path
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow
 from medbench.io.gate.refusal import Reject
@@ -29,7 +29,7 @@ from medbench.running.journal import write_journal
 from medbench.running.prediction_orders import Workers, batch_of, predict_cases
 from medbench.running.request import CaseRequest, Request
 from medbench.running.run import OpenedRun, RunEnd, finish_run, open_run
-from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows
+from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows, write_shard
 
 _PREDICTIONS = "predictions"
 _KEY, _FOLDER = re.compile(r"[0-9a-f]{64}"), re.compile(r"[\w+-][\w.+-]*")
@@ -55,7 +55,7 @@ def predict_shard(request: Request, shard: Shard, workers: Workers, progress: Pr
     rows, timing = predict_cases(job, cases, folder / shard.name, workers, progress)
     if timing.cases or not (folder / shard.file_name).is_file():
         own = {"whole": begin.key, "shard": shard.number, "shards": shard.of, "run": _facts(begin, timing)}
-        write_json(folder / shard.file_name, own)
+        write_shard(folder / shard.file_name, own)
     return ShardScores(folder, rows)
 
 

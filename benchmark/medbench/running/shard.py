@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json
+from medbench.core.files import write_text
 from medbench.core.result_table import CaseRow
-from medbench.core.seals import read_lines
+from medbench.core.seals import read_lines, sealed_line
 
 SHARDS = "shards"
 """Folder of a challenge's runs with shards, by the key of their whole."""
@@ -58,6 +58,23 @@ class Shard:
         return f"{self.name}.json"
 
 
+def write_shard(path: Path, entry: Mapping[str, Any]) -> None:
+    """Write what a shard says of itself as one line of JSON that ends with its own hash."""
+    write_text(path, sealed_line(entry) + "\n")
+
+
+def read_shard(path: Path) -> dict[str, Any]:
+    """What a shard says of itself.
+
+    Raises:
+        MedbenchError: ``shard.damaged`` for a file that is edited, cut off or without its hash.
+    """
+    lines = read_lines(path)
+    if [line.state for line in lines] != ["sealed"]:
+        raise MedbenchError("shard.damaged", f"{path}: was edited or cut off.", "Do its shard again.")
+    return dict(lines[0].row)
+
+
 def read_shards(folders: Sequence[Path], command: str) -> list[tuple[Path, dict[str, Any]]]:
     """Files of the finished shards in some folders with their content, each of the same whole, once.
 
@@ -66,7 +83,8 @@ def read_shards(folders: Sequence[Path], command: str) -> list[tuple[Path, dict[
         command: what made them, for the hint.
 
     Raises:
-        MedbenchError: ``shard.none`` for a folder without one, or as :func:`check_complete`.
+        MedbenchError: ``shard.none`` for a folder without one, or as :func:`read_shard` and
+            :func:`check_complete`.
     """
     shards: list[tuple[Path, dict[str, Any]]] = []
     for folder in folders:
@@ -77,7 +95,7 @@ def read_shards(folders: Sequence[Path], command: str) -> list[tuple[Path, dict[
                 f"{folder}: holds no finished shard.",
                 f"Repeat its command ({command} … --shard i/n) until it ends.",
             )
-        shards += [(path, read_json(path)) for path in files]
+        shards += [(path, read_shard(path)) for path in files]
     check_complete(shards)
     return shards
 

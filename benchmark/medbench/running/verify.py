@@ -23,9 +23,15 @@ from medbench.core.registry import nearest_names
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores
 from medbench.core.seals import read_lines
 from medbench.core.text import counted
-from medbench.leaderboards.index_page import INDEX, index_html
+from medbench.leaderboards.index_page import INDEX
 from medbench.leaderboards.page_check import differing_cells_of_page
-from medbench.leaderboards.results import RESULTS, evidence_folder, measured_challenges, read_results
+from medbench.leaderboards.results import (
+    RESULTS,
+    evidence_folder,
+    index_of,
+    measured_challenges,
+    read_results,
+)
 from medbench.leaderboards.verification import Evidence, Finding, Verification, read_evidence, verify_board
 from medbench.records.agreement import differing
 from medbench.records.identity import manifest_sha256
@@ -93,7 +99,7 @@ def verify(
                 evidence = read_evidence(evidence_folder(leaderboards, challenge, row["key"]))
                 _again(report, evidence, again, progress, alone=bool(key))
         reports.append(report)
-    if not names:
+    if not names and all(report.whole for report in reports):
         reports[-1].findings += _index_findings(leaderboards)
     return reports
 
@@ -104,7 +110,7 @@ def _index_findings(leaderboards: Path) -> list[Finding]:
     if not path.is_file():
         return []
     stands = path.read_bytes().decode(errors="replace")
-    wrong = differing_cells_of_page(stands, index_html(leaderboards))
+    wrong = differing_cells_of_page(stands, index_of(leaderboards))
     return [Finding(path, place, message) for place, message in wrong]
 
 

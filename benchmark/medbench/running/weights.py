@@ -13,18 +13,16 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json
 from medbench.core.folders import cache_folder
-from medbench.core.plugins import plugin_hashes
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
-from medbench.records.identity import manifest_sha256
 from medbench.running.kept_weights import say_other_threads
 from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
 from medbench.running.start import split_start
-from medbench.running.train import plan_training, train_planned, training_challenge
+from medbench.running.train import plan_training, train_planned
+from medbench.running.trainings import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,13 +119,14 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     seed = None
     if request.repeats > 1:
         seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
-    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
+    demand = Wanted(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
+    path = demand.newest()
     if path is not None:
         say_other_threads(path.parent, progress)
     elif data.kind == "sample":
         path = _fit_quick(plan, data, training_split, seed, progress)
     if path is None:
-        raise no_weights(plan, data, training_split)
+        raise no_weights(plan, demand)
     return read_weights(path, "trained")
 
 
@@ -203,85 +202,25 @@ def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
         return {}
 
 
-def find_trained(
-    challenge: Challenge,
-    data: Data,
-    network: NetworkPlan,
-    runs: Path,
-    recipe: str | None,
-    split: str | None = None,
-    seed: int | None = None,
-) -> Path | None:
-    """Weights file of the latest finished training of this model on these data; ``None`` without one.
-
-    Args:
-        challenge: the challenge.
-        data: its data; weights of another copy do not count.
-        network: the model with its options.
-        runs: folder of run directories.
-        recipe: only of this recipe.
-        split: training split; ``None`` takes the challenge's own.
-        seed: only of this seed.
-    """
-    from medbench.training.fit import SUMMARY, WEIGHTS
-
-    challenge = training_challenge(challenge)
-    folder = runs / challenge.name / network.folder_name / "training"
-    split = split or challenge.release.training_split
-    manifest = manifest_sha256(data.root, challenge.cases(data.root, split))
-    candidates = []
-    for summary_path in folder.glob(f"*/{SUMMARY}"):
-        weights = summary_path.with_name(WEIGHTS)
-        summary = read_json(summary_path)
-        fits = (
-            weights.exists()
-            and summary["manifest_sha256"] == manifest
-            and summary["split"] == split
-            and split_start(summary["options"])[0] == split_start(network.options)[0]
-            and summary.get("plugins", {}) == plugin_hashes()
-            and (recipe is None or summary["recipe"]["name"] == recipe)
-            and (seed is None or summary["seed"] == seed)
-        )
-        if fits:
-            candidates.append((summary["finished"], weights))
-    return max(candidates)[1] if candidates else None
-
-
-def no_weights(plan: RunPlan, data: Data, split: str) -> MedbenchError:
-    """The error for a run on real data without weights; names the options of trainings with others."""
-    challenge, network = plan.challenge, plan.network
+def no_weights(plan: RunPlan, demand: Wanted) -> MedbenchError:
+    """The error for a run on real data without weights; says what trainings there are have instead."""
+    challenge, network, data, split = plan.challenge, plan.network, demand.data, demand.split
     settings = "".join(f" --set {name}={value}" for name, value in split_start(network.options)[0].items())
     with_settings = f" with{settings}" if settings else ""
     message = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
-    others = _settings_of_trainings(plan)
+    others = demand.others()
     if others:
-        return MedbenchError(
-            "weights.none", f"{message} Those that were trained have {' or '.join(others)}.",
-            "Give the same options, --weights FILE, or train with these.",
-        )  # fmt: skip
+        message += f" Those that were trained have {' or '.join(others)}."
     option = f" --split {split}" if split != challenge.release.training_split else ""
     place = "" if data.root == challenge.release.folder else f" --data {shlex.quote(str(data.root))}"
+    train = f"(medbench train -m {shlex.quote(network.name)} -c {challenge.name}{place}{option}{settings})"
     return MedbenchError(
         "weights.none",
         message,
-        f"Train first (medbench train -m {shlex.quote(network.name)} -c {challenge.name}{place}{option}"
-        f"{settings}), give --weights FILE, or --weights none for fresh ones.",
+        f"Take one of them by --weights FILE, or train {train}."
+        if others
+        else f"Train first {train}, give --weights FILE, or --weights none for fresh ones.",
     )
-
-
-def _settings_of_trainings(plan: RunPlan) -> list[str]:
-    """Options, as on the command line, of finished trainings of the model with other options."""
-    from medbench.training.fit import SUMMARY, WEIGHTS
-
-    own = split_start(plan.network.options)[0]
-    root = plan.request.runs_root / training_challenge(plan.challenge).name
-    others = set()
-    for path in sorted(root.glob(f"*/training/*/{SUMMARY}")):
-        summary = read_json(path)
-        options = split_start(summary["options"])[0]
-        if summary["model"] == plan.network.name and options != own and path.with_name(WEIGHTS).exists():
-            others.add(" ".join(f"--set {name}={value}" for name, value in options.items()) or "no --set")
-    return sorted(others)
 
 
 def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress: Progress) -> Path:

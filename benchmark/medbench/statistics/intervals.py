@@ -14,6 +14,7 @@ confidence at most ``1 - 0.025 ** (1 / groups)`` of all groups differ, each by n
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,8 @@ AGREEMENT = "all groups agree: exact bound"
 _LEAST_ERROR = 0.1
 """Resamples whose groups agree have this share of the sample's standard error instead of none."""
 _BLOCK_ELEMENTS = 4_000_000
+_CACHING = threading.Lock()
+"""Of columns that are aggregated at the same time, one makes what the others find."""
 
 Array = npt.NDArray[np.float64]
 
@@ -176,7 +179,9 @@ def _without_each(owner: npt.NDArray[np.int64]) -> Iterator[Array]:
     n_groups = int(owner.max()) + 1
     block = max(1, _BLOCK_ELEMENTS // len(owner))
     if n_groups <= block:
-        yield _without_each_at_once(owner.tobytes(), n_groups)
+        with _CACHING:
+            weights = _without_each_at_once(owner.tobytes(), n_groups)
+        yield weights
         return
     for start in range(0, n_groups, block):
         yield (owner != np.arange(start, min(start + block, n_groups))[:, None]).astype(np.float64)
@@ -242,7 +247,8 @@ def _bootstrap_t_ends(without: Array, estimate: float, seed: int, resamples: int
     own_error = standard_error(without)
     small = resamples * n_groups <= _BLOCK_ELEMENTS
     draw = _resampling_weights if small else _resampling_weights.__wrapped__
-    weights = draw(n_groups, seed, resamples)
+    with _CACHING:
+        weights = draw(n_groups, seed, resamples)
     means = weights @ pseudo_values
     spread = np.maximum(weights @ pseudo_values**2 - means**2, 0)
     errors = np.maximum(np.sqrt(spread / (n_groups - 1)), _LEAST_ERROR * own_error)

@@ -138,7 +138,14 @@ def study_cells(study: Study) -> list[Cell]:
     """
     for path in study.plugins:
         load_plugin(path)
-    cells = [cell for data in study.data for entrant in study.models for cell in _cells(study, data, entrant)]
+    try:
+        cells = [
+            cell for data in study.data for entrant in study.models for cell in _cells(study, data, entrant)
+        ]
+    except MedbenchError as error:
+        if error.message.startswith(str(study.path)):
+            raise
+        raise MedbenchError(error.code, f"{study.path}: {error.message}", error.hint) from error
     places: set[Any] = set()
     for twin in cells:
         place = (twin.population, twin.entry, twin.seed)

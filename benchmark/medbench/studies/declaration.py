@@ -180,7 +180,7 @@ def _file(path: Path, name: Any, folder: bool = False) -> Path:
         raise MedbenchError(
             "study.missing",
             f"{path}: names {name}, and there is no such {kind}.",
-            f"Paths start at {path.parent}. Nothing was started.",
+            f"Paths start at {path.resolve().parent}. Nothing was started.",
         )
     return place
 

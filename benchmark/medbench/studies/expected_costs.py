@@ -183,6 +183,10 @@ COST_HEADINGS = (
 )  # fmt: skip
 
 
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def _count(number: int | None) -> str:
     return "–" if number is None else f"{number:,} samples"
 
@@ -199,12 +203,15 @@ def total_words(costs: Sequence[EntryCost]) -> str:
     operations = [cost.training_flops for cost in costs if cost.training_flops is not None]
     n_unknown = len(costs) - len(operations)
     minutes = [cost.minutes * cost.trainings for cost in costs if cost.minutes is not None]
-    words = f"{cells} cells, {trainings} trainings, {sum(cost.cases for cost in costs):,} predictions"
+    n_cases = sum(cost.cases for cost in costs)
+    words = f"{_counted(cells, 'cell')}, {_counted(trainings, 'training')}, {_counted(n_cases, 'prediction')}"
     if minutes:
         words += f", at most {sum(minutes) / 60:.1f} hours of training on one device"
     elif operations:
         words += f", {sum(operations) / 1e12:.3g} TFLOP of training"
-        words += f" and those of {n_unknown} entries that are not counted" if n_unknown else ""
+        are = "is" if n_unknown == 1 else "are"
+        entries = _counted(n_unknown, "entry", "entries")
+        words += f" and that of {entries}, which {are} not counted" if n_unknown else ""
     return f"{words}."
 
 

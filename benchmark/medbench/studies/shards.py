@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json, write_json
-from medbench.running.shard import SHARDS, Shard, check_complete
+from medbench.running.shard import SHARDS, Shard, check_complete, read_shard, write_shard
 from medbench.studies.outcomes import CELLS, RUNS
 
 STUDY = "study.json"
 
 
-def write_shard(folder: Path, shard: Shard, study: str, cells: Sequence[str]) -> None:
+def note_shard(folder: Path, shard: Shard, study: str, cells: Sequence[str]) -> None:
     """Note in the study's folder that a shard was worked off."""
     entry = {"whole": study, "shard": shard.number, "shards": shard.of, "cells": list(cells)}
-    write_json(folder / SHARDS / shard.file_name, entry)
+    write_shard(folder / SHARDS / shard.file_name, entry)
 
 
 def merge_shards(folders: Sequence[Path], output: Path) -> None:
@@ -30,7 +29,7 @@ def merge_shards(folders: Sequence[Path], output: Path) -> None:
 
     Raises:
         MedbenchError: ``shard.none``, ``shard.other_study``, ``shard.doubled`` or ``shard.missing``, which
-            name the shards and their folders; ``data.target_exists``.
+            name the shards and their folders; ``shard.damaged``; ``data.target_exists``.
     """
     shards = _read(folders)
     check_complete(shards)
@@ -61,5 +60,5 @@ def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
                 f"{folder}: holds no finished shard.",
                 "Repeat its command (medbench study, run or evaluate … --shard i/n) until it ends.",
             )
-        shards += [(path, read_json(path)) for path in files]
+        shards += [(path, read_shard(path)) for path in files]
     return shards

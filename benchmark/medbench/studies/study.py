@@ -29,7 +29,7 @@ from medbench.studies.cells import Cell, study_cells
 from medbench.studies.declaration import Study, read_study
 from medbench.studies.expected_costs import EntryCost, study_costs
 from medbench.studies.outcomes import CELLS, QUICK, TRIES, Outcome
-from medbench.studies.shards import STUDY, merge_shards, write_shard
+from medbench.studies.shards import STUDY, merge_shards, note_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def run_study(
             for _ in _worked_off(plan, to_do, folder, conditions, progress, workers):
                 pass
     if conditions.shard is not None:
-        write_shard(folder, conditions.shard, plan.sha256, [cell.id for cell in cells])
+        note_shard(folder, conditions.shard, plan.sha256, [cell.id for cell in cells])
     return finish_study(plan, folder)
 
 

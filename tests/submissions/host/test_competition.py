@@ -181,6 +181,51 @@ def test_an_image_that_nobody_owns_and_an_empty_page_are_told(competition, tmp_p
     assert (found.rule, "terms.md is empty" in found.message) == ("competition.file", True)
 
 
+def aliases(depth):
+    """YAML of few letters whose last key holds a text that stands there nine to the power of depth times."""
+    lines = ["a0: &a0 x"]
+    for level in range(1, depth + 1):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]")
+    return "\n".join([*lines, f"version: *a{depth}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "words"),
+    [
+        (aliases(12), "competition.syntax", "its aliases repeat more than 100,000 values"),
+        ("version: &a [*a]", "competition.syntax", "its aliases repeat more than 100,000 values"),
+        ("pages: " + "[" * 5000, "competition.syntax", "its lists are nested too deep"),
+        ("start: 2026-13-45", "competition.syntax", "month must be in 1..12"),
+        ("start: 2026-01-01 25:00:00", "competition.syntax", "hour must be in 0..23"),
+        ("a: \x00", "competition.syntax", "special characters are not allowed"),
+        ("#" * (1 << 24), "bundle.too_large", "competition.yaml takes 16,777,216 bytes, at most 1,048,576."),
+    ],
+)
+def test_a_bundle_that_would_fill_the_memory_or_is_no_yaml_is_one_finding(tmp_path, text, rule, words):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("competition.yaml", text)
+        archive.writestr("program/metadata.yaml", text)
+    assert (tmp_path / "a.zip").stat().st_size < 1 << 16
+    (one,) = lint_competition(tmp_path / "a.zip")
+    assert one.rule == rule
+    assert words in one.message
+
+
+def test_a_bundle_that_is_damaged_encrypted_or_overlaps_is_one_finding(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("competition.yaml", "version: 2")
+    whole = path.read_bytes()
+    entry = whole.index(b"PK\x01\x02")
+    for name, place, value in (
+        ("damaged", whole.index(b"version"), b"V"), ("unreadable", entry + 8, b"\x01"),
+        ("unreadable", entry + 10, b"\x63"), ("damaged", entry + 20, b"\xff\xff"),
+    ):  # fmt: skip
+        path.write_bytes(whole[:place] + value + whole[place + len(value) :])
+        (one,) = lint_competition(path)
+        assert one.rule == f"bundle.{name}", one
+
+
 def test_what_submit_host_writes_lints_clean_and_damage_is_told(competition, release, tmp_path):
     assert write_bundle(competition, tmp_path / "a.zip") == []
     found, looked_at = check(competition.folder, None, tmp_path)

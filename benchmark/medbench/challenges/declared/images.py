@@ -16,7 +16,7 @@ from medbench.challenges.declared.items import Item
 from medbench.challenges.declared.release import DeclaredRelease
 from medbench.challenges.declared.splits import named
 from medbench.challenges.exchange import Exchange, Inputs, size_text
-from medbench.challenges.mask_sizes import refuse_other_sizes
+from medbench.challenges.mask_sizes import check_size, refuse_other_sizes
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
@@ -68,7 +68,14 @@ class DeclaredImageRelease(DeclaredRelease):
             MedbenchError: when it is missing, damaged or no label map, or ``data.label_unknown`` with the
                 values that have no name.
         """
-        labels = raster.read_label_map(path, expected=expected)
+        return self.named_labels(raster.read_label_map(path, expected=expected), path)
+
+    def named_labels(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
+        """A label map that is read, with declared values alone.
+
+        Raises:
+            MedbenchError: ``data.label_unknown``.
+        """
         if self.declaration.threshold is not None:
             structure = list(self.card.labels)[1]
             return np.where(labels > self.declaration.threshold, structure, 0).astype(np.uint8)
@@ -109,11 +116,9 @@ class DeclaredImageRelease(DeclaredRelease):
                 names.setdefault(count, []).append(item.id)
                 if item.mask is None:
                     return
-                mask = self.read_labels(item.mask)
-                if mask.shape != image.shape[:2]:
-                    sizes = size_text(mask.shape), size_text(image.shape[:2])
-                    yield Finding("error", f"{item.mask}: is {sizes[0]} where its image is {sizes[1]}.")
-                elif not mask.any():
+                mask = raster.read_label_map(item.mask)
+                check_size(item.mask, mask.shape, image.shape[:2])  # first: values may come of the resizing
+                if not self.named_labels(mask, item.mask).any():
                     yield Finding("note", f"{item.mask}: nothing is marked.")
 
             yield from findings_of(item.id, look)

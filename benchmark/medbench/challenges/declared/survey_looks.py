@@ -11,6 +11,7 @@ import numpy as np
 
 from medbench.challenges.declared.splits import named
 from medbench.challenges.declared.survey_coco import Survey
+from medbench.challenges.mask_sizes import refuse_other_sizes
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
@@ -26,6 +27,7 @@ def add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) -
         result.entries |= {"modalities": ["image"], "spacing": "file"}
     else:
         _add_channels(result, first_pictures)
+    _add_sizes(result, list(zip(first_pictures, first_masks, strict=True)))
     values, failures = Counter[int](), list[Failure]()
     for path in first_masks:
         labels = guarded(path.name, lambda path=path: images.read_labels(path))  # type: ignore[misc]
@@ -65,6 +67,13 @@ def _add_failures(result: Survey, failures: Sequence[Failure], count: int, what:
         if len(failures) == count:
             raise MedbenchError(first.code, text, first.hint)
         result.faults.append(f"{text} {first.hint}".rstrip())
+
+
+def _add_sizes(result: Survey, pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Masks of another size than their image, among the faults; what cannot be read is told elsewhere."""
+    sizes = guarded("", lambda: refuse_other_sizes(pairs))
+    if isinstance(sizes, Failure) and sizes.code == "data.size_mismatch":
+        result.faults.append(f"{sizes.reason} {sizes.hint}")
 
 
 def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:

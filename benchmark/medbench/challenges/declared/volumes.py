@@ -17,9 +17,11 @@ from medbench.challenges.declared.release import DeclaredRelease
 from medbench.challenges.families.mr_volumes.exchange import MRVolumeExchange
 from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
 from medbench.challenges.families.mr_volumes.scoring import MRVolumeScorer
+from medbench.challenges.mask_sizes import check_size
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
 from medbench.core.sample import Prediction
 from medbench.core.score import Score, Status
 from medbench.io import nifti_mha
@@ -57,7 +59,7 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
             raise MedbenchError(
                 "data.channels",
                 f"{path}: holds {count} {'channels' if count > 1 else 'channel'}, {self.card.name} declares "
-                f"{len(names)} modalities ({', '.join(names)}).",
+                f"{len(names)} {'modality' if len(names) == 1 else 'modalities'} ({', '.join(names)}).",
                 "Correct modalities, or the file.",
             )
         return {name: _channel(volume, names.index(name)) for name in case.inputs}
@@ -67,6 +69,18 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
         for item in items:
             case = self.case(item.id, item)
             yield from findings_of(item.id, lambda case=case: self.check_case(case))  # type: ignore[misc]
+
+    def check_case(self, case: Case) -> Iterator[Finding]:
+        """Findings on the files of one case: of label maps of another size that alone.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch``.
+        """
+        files = [*case.reference.values(), *case.inputs.values()][:2] if case.reference else []
+        sizes = guarded(case.id, lambda: [nifti_mha.read_geometry(path).shape[-3:] for path in files])
+        if not isinstance(sizes, Failure) and len(sizes) == 2:
+            check_size(files[0], *sizes)
+        yield from super().check_case(case)
 
     def check_unlabelled(self, case: Case) -> Iterator[Finding]:
         """None: cases without a label map are counted already."""

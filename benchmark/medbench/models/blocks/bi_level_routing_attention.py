@@ -16,7 +16,7 @@ from torch.nn import functional
 from medbench.models.blocks.channels_last import DepthwiseConv
 from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
 from medbench.models.blocks.linear import Linear, linear
-from medbench.models.blocks.recomputed import recomputed
+from medbench.models.blocks.recomputed import of_activation, recomputed
 
 AUTHORS_BLOCK_PARTS = (
     (r"\.pos_embed\.", ".position."),
@@ -191,4 +191,4 @@ class NormedFirstBlock(AttentionBlock):
         features = features + self.drop_path(self.attention(self.norm1(features)))
         expand, activation, contract = self.mlp
         hidden = expand(self.norm2(features))
-        return features + self.drop_path(recomputed(lambda inner: contract(activation(inner)), hidden))
+        return features + self.drop_path(of_activation(contract, activation, hidden))

@@ -19,6 +19,7 @@ from torch.nn import functional
 from medbench.models.blocks.channels_last import DepthwiseConv
 from medbench.models.blocks.largest_softmax import add_to_rows, softmax_of_largest
 from medbench.models.blocks.linear import Linear
+from medbench.models.blocks.recomputed import of_activation
 from medbench.models.blocks.stochastic_depth import StochasticDepth
 
 AUTHORS_BLOCK_PARTS = (
@@ -223,6 +224,8 @@ class FullAttention(nn.Module):
 class AttentionBlock(nn.Module):
     """Positional depthwise convolution, attention and a two-layer perceptron, each with a residual.
 
+    The perceptron's activation is not kept for the backward pass.
+
     Args:
         dim: channels C.
         attention: module on ``(N, H, W, C)``.
@@ -248,4 +251,6 @@ class AttentionBlock(nn.Module):
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""
         features = features + self.position(features)
         features = features + self.drop_path(self.attention(self.norm1(features)))
-        return features + self.drop_path(self.mlp(self.norm2(features)))
+        expand, activation, contract = self.mlp
+        hidden = expand(self.norm2(features))
+        return features + self.drop_path(of_activation(contract, activation, hidden))

@@ -89,6 +89,12 @@ def _session(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> MedbenchError:
+    if "constants.pkl" in str(error):  # which every archive of TorchScript has, and none of torch.save
+        return MedbenchError(
+            "model.file",
+            f"{path}: is a checkpoint (torch.save), not an exported network.",
+            f"Name the network, and the file as its weights: -m MODEL --weights {path.name}.",
+        )
     text = (str(error).strip().splitlines() or ["no message"])[0][:200]
     return MedbenchError(
         "model.file",

@@ -80,7 +80,13 @@ def local_model(name: str) -> LocalModel | None:
     if match is not None:
         return _python(match["file"], match["object"])
     project = current_project()
-    return _declared(project, name) if name in project.models else None
+    if name in project.models:
+        return _declared(project, name)
+    if name.endswith((".py", *FILE_SUFFIXES)):
+        kind = "a class of a file" if name.endswith(".py") else "an exported network"
+        form = f"{name}:CLASS" if name.endswith(".py") else f"file:{name}"
+        raise MedbenchError("model.file", f"{name}: names a file, not a model.", f"For {kind}: -m {form}.")
+    return None
 
 
 def _of(kind: Kind, target: str) -> LocalModel:
@@ -134,7 +140,7 @@ def _there(target: str, name: str) -> Path:
         )
     path = next((place for place in (*places, plugin_files.get(file.name, file)) if place.is_file()), None)
     if path is None:
-        raise MedbenchError("model.file", f"{target}: there is no such file.", "Check -m.")
+        raise MedbenchError("model.file", f"{target}: there is no such file.", "Check the model's path.")
     return path.resolve()
 
 

@@ -39,7 +39,11 @@ def load_class(model: LocalModel) -> Callable[..., nn.Module]:
         MedbenchError: ``plugin.broken`` with the line that fails, or ``model.class`` with the names that the
             file has.
     """
-    load_plugin(model.path)
+    try:
+        load_plugin(model.path)
+    except MedbenchError as error:
+        message = error.message.replace("the plug-in cannot", "the file cannot")
+        raise MedbenchError(error.code, message, "Repair the file.") from error
     module = sys.modules[module_of(model.path)]
     maker = getattr(module, model.object_name, None)
     if not callable(maker):
@@ -106,7 +110,15 @@ def build(model: LocalModel, in_channels: int, num_classes: int, options: Mappin
             f"{model.name} makes a {type(network).__name__}, not a torch.nn.Module.",
             "Name the class of the network, or a function that returns one.",
         )
+    network.register_forward_hook(_first_output)
     return network
+
+
+def _first_output(_network: nn.Module, _inputs: Any, output: Any) -> Any:
+    """The logits of a network that returns more: the first of a list, or of a mapping without our tasks."""
+    if isinstance(output, Mapping) and output and not {"label_map", "image_classes"} & output.keys():
+        return next(iter(output.values()))
+    return output[0] if isinstance(output, list) and output else output
 
 
 def failure(error: Exception, path: Path) -> str:

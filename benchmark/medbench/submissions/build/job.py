@@ -13,7 +13,7 @@ from medbench.running.data import resolve_data
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.networks import plan_network
 from medbench.running.request import Inference, Request
-from medbench.running.weights import find_trained
+from medbench.running.trainings import Wanted
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.description import Submission
 from medbench.submissions.platforms import Platform
@@ -64,7 +64,7 @@ def _require_trained(
     data = resolve_data(challenge, request.data, progress)
     network = plan_network(submission.model, challenge, dict(submission.options))
     learnt_from = challenge.release.training_split_of(split or challenge.release.default_split)
-    path = find_trained(challenge, data, network, runs, submission.weights.recipe, learnt_from)
+    path = Wanted(challenge, data, network, runs, submission.weights.recipe, learnt_from).newest()
     if data.kind == "sample" and path is None:
         raise _untrained(submission, request, challenge.title)
 

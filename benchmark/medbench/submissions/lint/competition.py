@@ -5,14 +5,13 @@ Source: codalab/codabench: unpackers/v2.py@8239d01 and base_unpacker.py@c7aeccf.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from medbench.submissions.findings import Finding, error, warning
+from medbench.submissions.lint.bundle_reading import Bundle, parse_yaml, read_bundle
 from medbench.submissions.lint.competition_values import (
     COMPETITION,
     entries_of,
@@ -31,29 +30,20 @@ AGAIN = "Write it again: medbench submit host."
 
 def lint_competition(path: Path) -> Iterator[Finding]:
     """Findings on a Codabench bundle: keys, phases, dates and files of ``competition.yaml``."""
-    import yaml
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad_file, names = archive.testzip(), set(archive.namelist())
-            if bad_file:
-                yield error("bundle.damaged", f"{path}: {bad_file} is damaged.", AGAIN)
-                return
-            if COMPETITION not in names:
-                place = next((name for name in sorted(names) if name.endswith(f"/{COMPETITION}")), None)
-                text = f"lies in a folder ({place})" if place else "is missing"
-                advice = "Pack the files, not their folder." if place else AGAIN
-                yield error("bundle.missing", f"{path}: {COMPETITION} {text}.", advice)
-                return
-            content = yaml.safe_load(archive.read(COMPETITION))
-            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-            bundle = _Bundle({name: archive.read(name) for name in names if _is_metadata(name)}, sizes)
-    except (zipfile.BadZipFile, OSError) as failure:
-        yield error("bundle.unreadable", f"{path}: is no zip ({failure}).", AGAIN)
+    bundle = read_bundle(path, lambda name: name == COMPETITION or _is_metadata(name), AGAIN)
+    if isinstance(bundle, Finding):
+        yield bundle
         return
-    except yaml.YAMLError as failure:
-        where = " ".join(str(failure).split())
-        yield error("competition.syntax", f"{COMPETITION}: is no YAML ({where}).", "Correct that line.")
+    if COMPETITION not in bundle.texts:
+        place = next((name for name in sorted(bundle.sizes) if name.endswith(f"/{COMPETITION}")), None)
+        text = f"lies in a folder ({place})" if place else "is missing"
+        advice = "Pack the files, not their folder." if place else AGAIN
+        yield error("bundle.missing", f"{path}: {COMPETITION} {text}.", advice)
+        return
+    try:
+        content = parse_yaml(bundle.texts[COMPETITION])
+    except ValueError as failure:
+        yield error("competition.syntax", f"{COMPETITION}: is no YAML ({failure}).", "Correct that line.")
         return
     if not isinstance(content, dict):
         yield error("competition.syntax", f"{COMPETITION}: holds no keys.", AGAIN)
@@ -64,19 +54,6 @@ def lint_competition(path: Path) -> Iterator[Finding]:
     yield from _lint_phases(phases_in_order(content), entries_of(content, "tasks"))
     yield from lint_columns(entries_of(content, "leaderboards"))
     yield from lint_values(content)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    """Files of the zip: the programs' metadata with their bytes, and the size of every file by its name."""
-
-    metadata: Mapping[str, bytes]
-    sizes: Mapping[str, int]
-
-    def holds(self, name: str) -> bool:
-        """Whether there is a file or a folder of that name."""
-        place = name.removeprefix("./").rstrip("/")
-        return bool(place) and any(one == place or one.startswith(f"{place}/") for one in self.sizes)
 
 
 def _is_metadata(name: str) -> bool:
@@ -114,7 +91,7 @@ def _lint_docker_image(name: str) -> Iterator[Finding]:
         yield warning("competition.image", text, "Push it, and write the bundle again with --registry.")
 
 
-def _lint_pages(content: Mapping[str, Any], bundle: _Bundle) -> Iterator[Finding]:
+def _lint_pages(content: Mapping[str, Any], bundle: Bundle) -> Iterator[Finding]:
     files = [("image", content.get("image")), ("terms", content.get("terms"))]
     files += [(f"page {page.get('title', '?')}", page.get("file")) for page in entries_of(content, "pages")]
     for what, name in files:
@@ -126,7 +103,7 @@ def _lint_pages(content: Mapping[str, Any], bundle: _Bundle) -> Iterator[Finding
             yield error("competition.key", f"{COMPETITION}: {what}: has no file.", "Name its file.")
 
 
-def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: _Bundle) -> Iterator[Finding]:
+def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: Bundle) -> Iterator[Finding]:
     indexes = [task.get("index") for task in tasks]
     for number, task in enumerate(tasks):
         where = f"{COMPETITION}: task {task.get('index', number)}"
@@ -147,17 +124,15 @@ def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: _Bundle) -> Iterator
             yield error("competition.key", f"{where}: an ingestion_program without input_data.", "Name it.")
 
 
-def _lint_program(folder: str, where: str, bundle: _Bundle) -> Iterator[Finding]:
+def _lint_program(folder: str, where: str, bundle: Bundle) -> Iterator[Finding]:
     """Findings on a program's folder: its metadata name a command, whose script the folder holds."""
-    import yaml
-
-    metadata = next((f"{folder}/{name}" for name in METADATA if f"{folder}/{name}" in bundle.metadata), None)
+    metadata = next((f"{folder}/{name}" for name in METADATA if f"{folder}/{name}" in bundle.texts), None)
     if metadata is None:
         yield error("competition.program", f"{where}: {folder} has no {METADATA[0]}.", "Add it.")
         return
     try:
-        content = yaml.safe_load(bundle.metadata[metadata])
-    except yaml.YAMLError:
+        content = parse_yaml(bundle.texts[metadata])
+    except ValueError:
         content = None
     command = content.get("command") if isinstance(content, dict) else None
     if not isinstance(command, str) or not command.strip():

@@ -12,6 +12,7 @@ from medbench.submissions.build.locking import LOCK
 from medbench.submissions.containers.archives import ImageFacts
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, error, note, warning
+from medbench.submissions.lint.bundle_reading import read_bundle
 from medbench.submissions.platforms.base import Platform
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
@@ -71,16 +72,10 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
 
 def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
     """Findings on a bundle: it is a flat zip that holds the platform's required files."""
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad_file, names = archive.testzip(), archive.namelist()
-    except (zipfile.BadZipFile, OSError) as failure:
-        return [error("bundle.unreadable", f"{path}: is no zip ({failure}).", "Save it again.")]
-    findings = []
-    if bad_file:
-        findings.append(error("bundle.damaged", f"{path}: {bad_file} is damaged.", "Save it again."))
+    bundle = read_bundle(path, lambda name: False, "Save it again.")
+    if isinstance(bundle, Finding):
+        return [bundle]
+    names, findings = list(bundle.sizes), []
     in_folders = [name for name in names if "/" in name]
     if in_folders:
         findings.append(

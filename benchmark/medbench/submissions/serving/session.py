@@ -18,6 +18,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
+from medbench.core.machine import keep_freed_memory
 from medbench.core.plugins import load_copied_plugins
 from medbench.core.project import PROJECT_FILE, use_project
 from medbench.core.sample import AnySample, Prediction
@@ -105,6 +106,7 @@ class Session:
         """
         import torch
 
+        keep_freed_memory()
         torch.set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
         return self.setup.predictor()
 

@@ -1,0 +1,84 @@
+"""What freed arrays leave to those that come after them, by the pages that a process must fetch anew."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from medbench.core.machine import return_freed_memory_of_other_shapes
+from medbench.running.executors import Processes
+
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other systems keep freed memory by their own rules"
+)
+SIZE = 64 << 20
+ARRAY_PAGES = SIZE // os.sysconf("SC_PAGE_SIZE")
+PROGRAM = f"""
+import runpy, sys
+fetched_pages = runpy.run_path({__file__!r})["fetched_pages"]
+if sys.argv[1] == "command":
+    from medbench.cli.main import main
+    try:
+        sys.argv[1:] = ["--help"]
+        main()
+    except SystemExit:
+        pass
+print(fetched_pages())
+"""
+
+
+def fetched_pages_after(*shapes: tuple[int, ...]) -> int:
+    """As :func:`fetched_pages`, where network inputs of these shapes come in between."""
+    np.ones(SIZE, np.uint8)
+    for shape in shapes:
+        return_freed_memory_of_other_shapes(shape)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(SIZE, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def fetched_pages() -> int:
+    """Pages that the system hands out for an array after one of the same size was freed."""
+    return fetched_pages_after()
+
+
+def pages_of_a_program(what: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, what], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch):
+    """No settings of the machine's owner, and no large pages."""
+    monkeypatch.setenv("NUMPY_MADVISE_HUGEPAGE", "0")
+    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
+        monkeypatch.delenv(name)
+
+
+def test_the_command_keeps_freed_memory():
+    assert pages_of_a_program("library") > ARRAY_PAGES / 2
+    assert pages_of_a_program("command") < ARRAY_PAGES / 100
+
+
+def test_a_process_of_workers_keeps_freed_memory():
+    with Processes(1) as pool:
+        assert pool.submit(fetched_pages).result() < ARRAY_PAGES / 100
+
+
+def test_an_input_of_another_shape_finds_no_gaps_of_the_last_one():
+    with Processes(1) as pool:
+        pool.submit(fetched_pages_after, (4, 3, 8, 8)).result()
+        assert pool.submit(fetched_pages_after, (4, 3, 8, 8)).result() < ARRAY_PAGES / 100
+        assert pool.submit(fetched_pages_after, (1, 3, 8, 8)).result() > ARRAY_PAGES / 2
+
+
+def test_the_users_own_setting_goes_before(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")
+    assert pages_of_a_program("command") > ARRAY_PAGES / 2
