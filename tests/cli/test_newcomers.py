@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from medbench.cli.console import fail, print_table
@@ -219,3 +220,21 @@ def test_a_value_that_no_network_can_be_built_with_names_the_option(command):
     assert first.startswith("error: dssau_net.test cannot be built with n_win=abc (")
     assert first.endswith("[model.option]")
     assert hint == "By default n_win=8; 'medbench models show dssau_net.test' explains each."
+
+
+def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from medbench.running.export_formats import write_onnx
+
+    def refuse(*_, **__):
+        print("Torch IR graph at exception: graph(")  # noqa: T201
+        raise RuntimeError("Failed to export a node " + "word " * 100)
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(MedbenchError) as refusal:
+        write_onnx(torch.nn.Identity(), np.zeros((1, 3, 8, 8), np.float32), "{}", tmp_path / "x.onnx")
+    assert refusal.value.code == "export.network"
+    assert len(refusal.value.message) < 260
+    assert refusal.value.message.endswith(" …).")
+    assert "--format torchscript or pt2" in refusal.value.hint
+    assert capfd.readouterr().out == ""
