@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import multiprocessing
 import threading
 from collections import deque
@@ -20,6 +21,18 @@ MOST_AHEAD_BYTES = 16 << 10
 """Size of a call up to which it is sent before the last one has ended: it fits into the pipe."""
 _END = b""
 """Sent in place of a call, it ends the process."""
+
+
+def spare_shared_objects() -> bool:
+    """Leave the objects that copies will share out of the collector's rounds, which would copy their pages.
+
+    Returns:
+        Whether they were not left out before; then ``gc.unfreeze`` takes them in again.
+    """
+    if gc.get_freeze_count():
+        return False
+    gc.freeze()
+    return True
 
 
 class Forked:
@@ -119,6 +132,7 @@ class Reply(Future[Any]):
 def _serve(
     calls: Connection, replies: Connection, prepare: Callable[..., None], initial: tuple[Any, ...]
 ) -> None:
+    gc.freeze()
     prepare(*initial)
     while True:
         try:
