@@ -125,7 +125,7 @@ def test_a_page_never_replaces_a_file_of_another_kind(command, tmp_path):
     script = tmp_path / "mk.py"
     script.write_text("x\n")
     told = command("report", "abcd", "-o", script)
-    assert lines(told)[0] == f"error: {script}: is there already and is no page. [output.exists]"
+    assert lines(told)[0] == f"error: {script}: is there already, and its name is no page's. [output.exists]"
     assert script.read_text() == "x\n"
 
 
@@ -136,6 +136,9 @@ def test_what_the_system_refuses_is_named_without_our_unfinished_file(capsys):
     assert told.startswith("error: /proc: no file can be written there (No such file or directory).")
     assert "[system.refused]" in told
     assert of_system(PermissionError(13, "Permission denied", "/a/b")).message.startswith("/a/b: ")
+    assert (
+        of_system(OSError(9, "Bad file descriptor", 7)).message == "The system refuses: Bad file descriptor."
+    )
     assert fail(OSError(28, "No space left on device"), False) == 2
     assert "The system refuses: No space left on device." in capsys.readouterr().err
     assert fail(ValueError("x"), False) == 2
