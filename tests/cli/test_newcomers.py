@@ -1,13 +1,16 @@
 """What a newcomer gets wrong: each is one line that names the very fault, and a hint that leads on."""
 
 import os
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medbench.cli.console import fail, print_table
 from medbench.core.errors import MedbenchError
-from medbench.core.writable import of_system, refuse_unwritable
+from medbench.core.files import write_text
+from medbench.core.writable import of_system, refuse_device, refuse_unwritable
 
 NOWHERE = "/proc"
 """A folder that takes no file, from root neither."""
@@ -152,6 +155,24 @@ def test_an_output_that_can_be_written_is_taken_and_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(MedbenchError, match="is a folder, not a file"):
         refuse_unwritable(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for path in (pipe, tmp_path / "link"):
+        for write in (refuse_unwritable, partial(write_text, text="x")):
+            with pytest.raises(MedbenchError, match="is a device or a pipe, not a file"):
+                write(path)
+    assert pipe.is_fifo()
+    for path in (os.devnull, "/dev/stdout", "/dev/none"):
+        with pytest.raises(MedbenchError, match="is a device or a pipe, not a file"):
+            refuse_device(Path(path))
+    write_text(tmp_path / "file", "x")
+    write_text(tmp_path / "file", "y")
+    assert (tmp_path / "file").read_text() == "y"
 
 
 @pytest.mark.parametrize("width", [80, 100])

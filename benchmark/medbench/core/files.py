@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.unfinished import unfinished_path
+from medbench.core.writable import refuse_device
 
 MOST_BYTES = 1 << 30
 """Of a file of our own that is read at once."""
@@ -50,7 +51,12 @@ def _reach_disk(path: Path) -> None:
 
 @contextlib.contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` for a block, which becomes ``path``; removed where the block fails."""
+    """A name beside ``path`` for a block, which becomes ``path``; removed where the block fails.
+
+    Raises:
+        MedbenchError: ``output.unwritable`` for a device.
+    """
+    refuse_device(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unfinished_path(path)
     try:

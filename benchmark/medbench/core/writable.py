@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 from medbench.core.unfinished import PREFIX
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse a device or a pipe: a file would take its place, for all programs of the machine.
+
+    Raises:
+        MedbenchError: ``output.unwritable``.
+    """
+    is_device = path.exists() and not path.is_file() and not path.is_dir()
+    if is_device or str(path.parent) == os.path.dirname(os.devnull):
+        raise MedbenchError(
+            "output.unwritable", f"{path}: is a device or a pipe, not a file.", "Name a file."
+        )
 
 
 def refuse_unwritable(path: Path, *, folder: bool = False) -> None:
@@ -21,10 +33,13 @@ def refuse_unwritable(path: Path, *, folder: bool = False) -> None:
     Raises:
         MedbenchError: ``output.unwritable``.
     """
+    import tempfile
+
     if folder and path.exists() and not path.is_dir():
         raise MedbenchError("output.unwritable", f"{path}: is a file, not a folder.", "Name a folder.")
     if not folder and path.is_dir():
         raise MedbenchError("output.unwritable", f"{path}: is a folder, not a file.", "Name a file in it.")
+    refuse_device(path)
     place = path if folder else path.parent
     while not place.exists() and place != place.parent:
         place = place.parent
