@@ -31,15 +31,11 @@ class Unreadable:
 def odd(number):
     if number == 1:
         raise Odd("one", "another")
-    return number
+    return Unreadable() if number == 3 else number
 
 
 def unsendable(_):
     return lambda: 1
-
-
-def unreadable(_):
-    return Unreadable()
 
 
 def large(content):
@@ -57,7 +53,7 @@ def test_errors_and_results_that_cannot_travel_belong_to_their_call(process):
     calls = [
         process.submit(odd, 1),
         process.submit(unsendable, 0),
-        process.submit(unreadable, 0),
+        process.submit(odd, 3),
         process.submit(abs, Unreadable()),
         process.submit(abs, lambda: 1),
         process.submit(odd, 2),
@@ -75,19 +71,20 @@ def test_errors_and_results_that_cannot_travel_belong_to_their_call(process):
     assert calls[5].result() == 2
 
 
-def test_an_error_of_an_odd_class_holds_no_worker_up(monkeypatch):
+def test_what_cannot_be_read_holds_no_worker_up(monkeypatch):
     monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
     monkeypatch.setattr(executors, "_has_openmp_threads", lambda: False)
     results = {}
 
     def work():
         with executors.joining_processes(1) as pool:
-            results.update((done.order, done.result) for done in spread(odd, range(4), pool))
+            results.update((done.order, done.result) for done in spread(odd, range(5), pool))
 
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     worker.join(30)
-    assert results == {0: 0, 1: Lost("RuntimeError: Odd: one and another"), 2: 2, 3: 3}
+    unreadable = Lost("ValueError: invalid literal for int() with base 10: 'no number'")
+    assert results == {0: 0, 1: Lost("RuntimeError: Odd: one and another"), 2: 2, 3: unreadable, 4: 4}
 
 
 def test_large_calls_and_large_results_do_not_wait_for_each_other(process):
