@@ -237,6 +237,15 @@ def test_what_a_folder_of_images_holds_besides_is_told(ours):
         medbench.load_predictor("net.py:Net", classes=1)
 
 
+def test_a_program_is_no_network_to_export(ours):
+    from medbench.running.export import export
+
+    request = Request(model="command:true {input} {output}", challenge="ours")
+    with pytest.raises(MedbenchError, match="is a program, and formats hold networks") as error:
+        export(request, "torchscript", ours / "n.pt", SilentProgress())
+    assert error.value.code == "export.network"
+
+
 def test_a_class_that_gives_one_logit_a_class_classes_whole_images(ours):
     rows = _predict("net.py:Whole", ours / "png/images", ours / "out")
     table = (ours / "out/predictions/images.csv").read_text().splitlines()
