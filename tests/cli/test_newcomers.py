@@ -33,6 +33,7 @@ def lines(told):
         ),
         (("profile", "dssau_net"), "Values follow their options: medbench profile -m dssau_net"),
         (("doctor", "x"), "See 'medbench doctor --help'."),
+        (("report", "x", "y"), "See 'medbench report --help'."),
         (("models", "showw", "x"), "See 'medbench models --help'."),
         (("run", "-m", "iugc2024", "-c", "dssau_net"), "Give it by --model: -m dssau_net -c iugc2024."),
         (("run", "-m", "qqq", "-c", "hc18"), "'medbench models' lists the names."),
