@@ -239,3 +239,29 @@ def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd,
     assert refusal.value.message.endswith(" …).")
     assert "--format torchscript or pt2" in refusal.value.hint
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-c", "tvsum", "-m", "baseline/uniform", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "chexpert", "-m", "cm_cgns.classifier", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
+        (("-c", "hc18", "-m", "monai/unet"), "model.form"),
+    ],
+)
+def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, hint = lines(command("submit", "init", *words))
+    assert first.endswith(f"[{code}]")
+    assert hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, tmp_path):
+    place = tmp_path / "entry/context/app/submission.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    first, hint = lines(command("submit", "check", tmp_path / "entry"))
+    assert first.endswith("is what medbench submit build wrote of a submission. [host.unknown]")
+    assert hint.startswith("Give the submission's file")
