@@ -248,6 +248,7 @@ def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd,
         (("-c", "chexpert", "-m", "cm_cgns.classifier", "--platform", "grand-challenge"), "platform.demand"),
         (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
         (("-c", "hc18", "-m", "monai/unet"), "model.form"),
+        (("-c", "iugc2024", "-m", "dssau_net", "--platform", "hc18"), "platform.other"),
     ],
 )
 def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):
@@ -256,6 +257,16 @@ def test_no_submission_is_described_that_cannot_be_made(words, code, command, tm
     assert first.endswith(f"[{code}]")
     assert hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hosting_with_predictions_that_are_not_there_writes_nothing(command, tmp_path):
+    words = ("submit", "host", "-c", "hc18", "--platform", "codabench", "--engine", "none")
+    first, hint = lines(command(*words, "--predictions", tmp_path / "none", "-o", tmp_path / "build"))
+    assert first == f"error: {tmp_path / 'none'}: there is no such folder or file. [predictions.missing]"
+    assert hint == "Check --predictions."
+    assert not (tmp_path / "build").exists()
+    told = command("submit", "host", "-c", "tvsum", "--platform", "grand-challenge")
+    assert "TVSum scores frame scores; the evaluation on grand-challenge reads label maps" in told.err
 
 
 def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 from medbench.challenges import load_challenge
@@ -81,15 +82,22 @@ def submission_text(
         weights: ``auto``, ``none``, or a path from the submission file's folder.
 
     Raises:
-        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``,
-            ``platform.demand`` for answers that the platform does not take, ``model.task`` or ``model.form``
-            for a model that does not serve the challenge, a name that cannot name an image, or
-            ``submission.unfit`` for a model or challenge that no container would hold.
+        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``;
+            ``platform.other`` for one that takes another challenge's files; ``platform.demand`` for answers
+            that the platform does not take; ``model.task`` or ``model.form`` for a model that does not serve
+            the challenge; a name that cannot name an image; or ``submission.unfit`` for a model or challenge
+            that no container would hold.
     """
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))
     place = load_platform(platform or platform_for(challenge))
     refuse(list(lint_extensions(model, challenge, place)))
+    if place.delivers != "image" and not any(fnmatch(challenge, own) for own in place.challenges):
+        raise MedbenchError(
+            "platform.other",
+            f"{place.name} is of {', '.join(place.challenges)}, not of {challenge}.",
+            "'medbench submit platforms' lists which platform takes which challenge.",
+        )
     entry, _ = model_entry(model).on(challenge)
     if not entry.local:
         match(entry, card)
