@@ -212,6 +212,35 @@ def test_a_call_that_kills_its_process_is_blamed_and_no_other(monkeypatch, deadl
     executor.shutdown()
 
 
+def test_copies_give_errors_and_large_results_in_the_order_of_their_calls(monkeypatch):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
+    with executors.joining_processes(2) as processes:
+        large = [processes.submit(bytes, 1 << 20 | number) for number in range(6)]
+        long_calls = [processes.submit(len, bytes(1 << 20 | number)) for number in range(6)]
+        wrong = processes.submit(int, "x")
+        untold = processes.submit(eval, "lambda: 0")
+        unsent = processes.submit(len, lambda: 0)
+        assert [len(one.result(60)) for one in large] == [1 << 20 | number for number in range(6)]
+        assert [one.result(60) for one in long_calls] == [1 << 20 | number for number in range(6)]
+        with pytest.raises(ValueError, match="invalid literal"):
+            wrong.result(60)
+        with pytest.raises(TypeError, match="its result cannot be sent"):
+            untold.result(60)
+        assert "pickle" in str(unsent.exception(60)).lower()
+
+
+def test_the_collector_spares_what_copies_share_while_they_live(monkeypatch):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
+    monkeypatch.setattr("medbench.running.forked.gc.get_freeze_count", lambda: 0)
+    frozen = []
+    monkeypatch.setattr("medbench.running.forked.gc.freeze", lambda: frozen.append(1))
+    monkeypatch.setattr("medbench.running.forked.gc.unfreeze", lambda: frozen.pop())
+    with executors.joining_processes(1) as processes:
+        assert processes.submit(abs, -1).result(60) == 1
+        assert frozen == [1]
+    assert frozen == []
+
+
 def test_calls_that_have_not_begun_are_dropped_on_request(monkeypatch):
     monkeypatch.setattr(executors.threading, "active_count", lambda: 2)
     executor = executors.JoiningProcesses(1)
