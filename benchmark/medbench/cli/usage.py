@@ -47,7 +47,10 @@ def _advice(error: Any, context: Any) -> str:
     excess = _EXCESS.search(error.message)
     if excess is None:
         return ""
-    options = [option for option in map(_short_option, context.command.params) if option]
+    parameters = context.command.params
+    if any(parameter.param_type_name == "argument" for parameter in parameters):
+        return ""
+    options = [option for option in map(_short_option, parameters) if option]
     pairs = list(zip(options, excess[1].split(), strict=False))
     if not pairs:
         return ""
