@@ -34,6 +34,10 @@ def lines(told):
         (("profile", "dssau_net"), "Values follow their options: medbench profile -m dssau_net"),
         (("doctor", "x"), "See 'medbench doctor --help'."),
         (("report", "x", "y"), "See 'medbench report --help'."),
+        (("evaluate", "refs", "preds"), "See 'medbench evaluate --help'."),
+        (("report", "one", "another"), "See 'medbench report --help'."),
+        (("run", "-m", "dssau_net", "-c", "hc18", "x"), "See 'medbench run --help'."),
+        (("run", "dssau_net", "hc18", "x"), "See 'medbench run --help'."),
         (("models", "showw", "x"), "See 'medbench models --help'."),
         (("run", "-m", "iugc2024", "-c", "dssau_net"), "Give it by --model: -m dssau_net -c iugc2024."),
         (("run", "-m", "qqq", "-c", "hc18"), "'medbench models' lists the names."),
@@ -122,7 +126,7 @@ def test_a_page_never_replaces_a_file_of_another_kind(command, tmp_path):
     script = tmp_path / "mk.py"
     script.write_text("x\n")
     told = command("report", "abcd", "-o", script)
-    assert lines(told)[0] == f"error: {script}: is there already and is no page. [output.exists]"
+    assert lines(told)[0] == f"error: {script}: is there already, and its name is no page's. [output.exists]"
     assert script.read_text() == "x\n"
 
 
@@ -133,6 +137,9 @@ def test_what_the_system_refuses_is_named_without_our_unfinished_file(capsys):
     assert told.startswith("error: /proc: no file can be written there (No such file or directory).")
     assert "[system.refused]" in told
     assert of_system(PermissionError(13, "Permission denied", "/a/b")).message.startswith("/a/b: ")
+    assert (
+        of_system(OSError(9, "Bad file descriptor", 7)).message == "The system refuses: Bad file descriptor."
+    )
     assert fail(OSError(28, "No space left on device"), False) == 2
     assert "The system refuses: No space left on device." in capsys.readouterr().err
     assert fail(ValueError("x"), False) == 2

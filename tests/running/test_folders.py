@@ -322,6 +322,12 @@ def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monk
         evaluate_folders(references, predictions, ["dice"])
     assert (told.value.code, "--memory-limit" in told.value.hint) == ("file.too_large", True)
     monkeypatch.delenv("MEDBENCH_MEMORY_LIMIT")
+    (predictions / "0.png").unlink()
+    (references / "0.png").unlink()
+    with pytest.raises(MedbenchError, match="No reference holds a label other than 0: it is empty"):
+        evaluate_folders(references, predictions, ["dice"])
+    _masks(references, 0)
+    _masks(predictions, 1)
     (references / "1.png").write_bytes(b"no image")
     with pytest.raises(
         MedbenchError, match=r"is read holds a label other than 0; 1 of 2 pairs failed.*1\.png"

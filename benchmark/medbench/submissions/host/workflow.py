@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
@@ -82,9 +83,9 @@ def host_challenge(
 def _image_lines(evaluation: EvaluationProgram, engine: Engine | None, progress: Progress) -> Iterator[str]:
     """Build the image and, where it is uploaded itself, save it."""
     if engine is None:
-        command = f"docker build --platform linux/amd64 --tag {evaluation.tag} {evaluation.image}"
+        command = f"docker build --platform linux/amd64 --tag {evaluation.tag} {quote(str(evaluation.image))}"
         if evaluation.platform == "grand-challenge":
-            command += f" && docker save {evaluation.tag} | gzip > {evaluation.archive}"
+            command += f" && docker save {evaluation.tag} | gzip > {quote(str(evaluation.archive))}"
         yield f"image: not built; elsewhere: {command}"
         return
     progress.say(f"Building {evaluation.tag} with {engine.name}.")
