@@ -36,6 +36,7 @@ def lines(told):
         ),
         (("profile", "dssau_net"), "Values follow their options: medbench profile -m dssau_net"),
         (("doctor", "x"), "See 'medbench doctor --help'."),
+        (("report", "x", "y"), "See 'medbench report --help'."),
         (("evaluate", "refs", "preds"), "See 'medbench evaluate --help'."),
         (("report", "one", "another"), "See 'medbench report --help'."),
         (("run", "-m", "dssau_net", "-c", "hc18", "x"), "See 'medbench run --help'."),
@@ -66,10 +67,10 @@ def test_a_pattern_that_nothing_matches_says_so(verb, command):
         (("evaluate", "-c", "hc18", "-p", "{file}"), "{file}: is neither a folder of predictions nor a zip."),
         (("evaluate", "-c", "hc18", "-p", "{empty}", "--data", "{file}"), "{file}: is a file, not a folder."),
         (("evaluate", "-c", "hc18", "--predictions-json", "{absent}"), "{absent}: there is no such file."),
-        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no label map; it is empty."),
+        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no file of a label map."),
         (
             ("evaluate", "-r", "{file}", "-p", "{empty}"),
-            "{empty}: holds no prediction for the one reference in {file}; it holds no label map at all.",
+            "{empty}: holds no prediction for the one reference in {file}.",
         ),
         (("merge", "{absent}"), "{absent}: there is no such folder."),
         (("merge", "{empty}"), "{empty}: holds no finished shard."),
@@ -266,3 +267,40 @@ def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd,
     assert refusal.value.message.endswith(" …).")
     assert "--format torchscript or pt2" in refusal.value.hint
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-c", "tvsum", "-m", "baseline/uniform", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "chexpert", "-m", "cm_cgns.classifier", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
+        (("-c", "hc18", "-m", "monai/unet"), "model.form"),
+        (("-c", "iugc2024", "-m", "dssau_net", "--platform", "hc18"), "platform.other"),
+    ],
+)
+def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, hint = lines(command("submit", "init", *words))
+    assert first.endswith(f"[{code}]")
+    assert hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hosting_with_predictions_that_are_not_there_writes_nothing(command, tmp_path):
+    words = ("submit", "host", "-c", "hc18", "--platform", "codabench", "--engine", "none")
+    first, hint = lines(command(*words, "--predictions", tmp_path / "none", "-o", tmp_path / "build"))
+    assert first == f"error: {tmp_path / 'none'}: there is no such folder or file. [predictions.missing]"
+    assert hint == "Check --predictions."
+    assert not (tmp_path / "build").exists()
+    told = command("submit", "host", "-c", "tvsum", "--platform", "grand-challenge")
+    assert "TVSum scores frame scores; the evaluation on grand-challenge reads label maps" in told.err
+
+
+def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, tmp_path):
+    place = tmp_path / "entry/context/app/submission.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    first, hint = lines(command("submit", "check", tmp_path / "entry"))
+    assert first.endswith("is what medbench submit build wrote of a submission. [host.unknown]")
+    assert hint.startswith("Give the submission's file")

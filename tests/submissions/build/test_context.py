@@ -259,6 +259,7 @@ def test_every_template_is_read_back_for_every_platform(platform):
     for challenge in challenges:
         model = "dmaf_net" if load_challenge(challenge).card.modalities else "dssau_net"
         model = model if model in list_models() else "dssau_net"
+        model = "heatmap_unet" if "landmarks" in load_challenge(challenge).card.demands else model
         text = submission_text(challenge, model, platform)
         described = parse_submission(tomllib.loads(text), "template")
         assert described.platform == platform

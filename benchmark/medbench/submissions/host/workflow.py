@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
+from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
@@ -43,9 +44,14 @@ def host_challenge(
         engine: engine that builds, rehearses and saves the image; ``none`` leaves the build to others.
 
     Raises:
-        MedbenchError: as :func:`host`, :func:`find_engine`, :func:`rehearse_host` and :meth:`Engine.build`.
+        MedbenchError: ``predictions.missing``, or as :func:`host`, :func:`find_engine`,
+            :func:`rehearse_host` and :meth:`Engine.build`.
     """
     program = find_engine(engine)
+    if predictions is not None and not predictions.exists():
+        raise MedbenchError(
+            "predictions.missing", f"{predictions}: there is no such folder or file.", "Check --predictions."
+        )
     evaluation = host(request, output, progress)
     if evaluation.is_synthetic:
         yield (
