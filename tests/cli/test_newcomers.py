@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from medbench.cli.console import fail, print_table
@@ -58,10 +59,10 @@ def test_a_pattern_that_nothing_matches_says_so(verb, command):
         (("evaluate", "-c", "hc18", "-p", "{file}"), "{file}: is neither a folder of predictions nor a zip."),
         (("evaluate", "-c", "hc18", "-p", "{empty}", "--data", "{file}"), "{file}: is a file, not a folder."),
         (("evaluate", "-c", "hc18", "--predictions-json", "{absent}"), "{absent}: there is no such file."),
-        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no file of a label map."),
+        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no label map; it is empty."),
         (
             ("evaluate", "-r", "{file}", "-p", "{empty}"),
-            "{empty}: holds no prediction for the one reference in {file}.",
+            "{empty}: holds no prediction for the one reference in {file}; it holds no label map at all.",
         ),
         (("merge", "{absent}"), "{absent}: there is no such folder."),
         (("merge", "{empty}"), "{empty}: holds no finished shard."),
@@ -176,3 +177,64 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     told = command("challenges", "show", "tvsum").out
     assert "medbench run predicts canonical, and medbench train learns once for each of its parts." in told
     assert "fmeasure.over_random" in told
+
+
+@no_proc
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights", "none", "--runs", "{nowhere}"),
+        ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights", "none", "--leaderboards", "{nowhere}"),
+        ("train", "-m", "dssau_net.test", "-c", "hc18", "--runs", "{nowhere}"),
+        ("evaluate", "-c", "hc18", "-p", "{folder}", "--runs", "{nowhere}"),
+    ],
+)
+def test_folders_of_results_are_tried_before_anything_is_drawn(words, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    told = command(*(word.format(nowhere=f"{NOWHERE}/x", folder=tmp_path) for word in words))
+    first, _ = lines(told)
+    assert (
+        first == f"error: {NOWHERE}/x: cannot be written: {NOWHERE} takes no new files. [output.unwritable]"
+    )
+    assert not (tmp_path / "cache" / "samples").exists()
+
+
+def test_a_folder_in_the_place_of_weights_is_called_one(command, tmp_path):
+    (tmp_path / "training").mkdir()
+    words = ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights")
+    first, hint = lines(command(*words, tmp_path / "training"))
+    assert first == f"error: {tmp_path / 'training'}: is a folder, not a checkpoint. [weights.missing]"
+    assert hint == "Give the .pt or .safetensors file of a training."
+    (tmp_path / "training/weights.pt").touch()
+    assert lines(command(*words, tmp_path / "training"))[1].endswith("training/weights.pt.")
+    (tmp_path / "mk.py").write_text("x = 1\n")
+    first, _ = lines(
+        command("export", "-m", "dssau_net", "-o", tmp_path / "x.onnx", "--weights", tmp_path / "mk.py")
+    )
+    assert "it is no file of torch or safetensors" in first
+
+
+def test_a_value_that_no_network_can_be_built_with_names_the_option(command):
+    words = ("profile", "-m", "dssau_net.test", "--measure", "cost", "--no-keep", "--set", "n_win=abc")
+    first, hint = lines(command(*words))
+    assert first.startswith("error: dssau_net.test cannot be built with n_win=abc (")
+    assert first.endswith("[model.option]")
+    assert hint == "By default n_win=8; 'medbench models show dssau_net.test' explains each."
+
+
+def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from medbench.running.export_formats import write_onnx
+
+    def refuse(*_, **__):
+        print("Torch IR graph at exception: graph(")  # noqa: T201
+        raise RuntimeError("Failed to export a node " + "word " * 100)
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(MedbenchError) as refusal:
+        write_onnx(torch.nn.Identity(), np.zeros((1, 3, 8, 8), np.float32), "{}", tmp_path / "x.onnx")
+    assert refusal.value.code == "export.network"
+    assert len(refusal.value.message) < 260
+    assert refusal.value.message.endswith(" …).")
+    assert "--format torchscript or pt2" in refusal.value.hint
+    assert capfd.readouterr().out == ""

@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
+
+from medbench.cli.main import app
 
 HEAVY = ("torch", "monai", "lightning", "cv2", "SimpleITK", "scipy", "pandas", "numpy", "pydantic", "rich")
 
@@ -118,3 +121,23 @@ def test_a_device_that_is_not_there_is_refused_before_torch_is_loaded(tmp_path):
     assert "[device.missing]" in done.stderr
     assert "Nothing was drawn or fitted." in done.stderr
     assert "Drawing" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "built"),
+    [(["cite", "--help"], {"cite"}), (["data", "sample", "--help"], {"data"}), (["--help"], None)],
+)
+def test_of_all_commands_the_named_one_is_built(words, built, monkeypatch, capsys):
+    made = []
+    group_from_info = typer.main.get_group_from_info
+
+    def noted(info, **settings):
+        made.append(group_from_info(info, **settings))
+        return made[-1]
+
+    monkeypatch.setattr(typer.main, "get_group_from_info", noted)
+    app(words, standalone_mode=False)
+    names = set(made[-1].commands)
+    assert names == built if built else len(names) > 20
+    assert "Usage" in capsys.readouterr().out
+    assert len(typer.main.get_command(app).commands) > 20

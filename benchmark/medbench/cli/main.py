@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import signal
 import sys
 import warnings
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +43,21 @@ from medbench.cli.usage import asks_for_help, usage_error
 from medbench.core.interruption import INTERRUPTED, REPEAT
 from medbench.core.machine import keep_freed_memory
 
-app = typer.Typer(
+
+class Application(typer.Typer):
+    """The program, of whose commands a call builds the one that it names: all take a sixth of a start."""
+
+    def __call__(self, words: Sequence[str], **settings: Any) -> Any:
+        """Run the command that the words name."""
+        own, verb = copy.copy(self), next(iter(words), "")
+        commands = [command for command in self.registered_commands if command.name == verb]
+        groups = [group for group in self.registered_groups if group.name == verb]
+        if commands or groups:
+            own.registered_commands, own.registered_groups = commands, groups
+        return super(Application, own).__call__(words, **settings)
+
+
+app = Application(
     name="medbench",
     help="Published medical-imaging models on challenges, scored as the organisers score them.",
     no_args_is_help=True,

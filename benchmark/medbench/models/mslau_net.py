@@ -32,6 +32,7 @@ from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.folded_norm import ConvNormReLU, conv_of_norm
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
 from medbench.models.blocks.multi_scale_linear_attention import MultiScaleLinearAttention
+from medbench.models.blocks.recomputed import of_activation
 from medbench.models.blocks.stochastic_depth import StochasticDepth
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
@@ -86,8 +87,8 @@ class LocalBlock(nn.Module):
         features = features + self.position(features)
         mixture = self.leave(self.depthwise(conv_of_norm(self.norm1, self.enter, features)))
         features = features + self.drop_path(mixture)
-        hidden = functional.gelu(conv_of_norm(self.norm2, self.expand, features))
-        return features + self.drop_path(self.contract(hidden))
+        hidden = conv_of_norm(self.norm2, self.expand, features)
+        return features + self.drop_path(of_activation(self.contract, functional.gelu, hidden))
 
 
 class Lift(nn.Module):

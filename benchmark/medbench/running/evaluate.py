@@ -170,6 +170,7 @@ def evaluate_request(request: Evaluation, score: Scoring, progress: Progress) ->
         MedbenchError: as :func:`evaluate`.
     """
     start_time = now()
+    request.check_places()
     with opened_subject(request, progress) as (subject, predictions):
         return _scored(request, subject, predictions, score, (start_time, progress))
 

@@ -92,12 +92,11 @@ class _Slot:
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Make the call in this slot's process, which is spawned where there is none."""
-        if self._copy is not None:
-            return self._copy.submit(function, *arguments, **keywords)
-        if self._pool is None:
+        process = self._copy or self._pool  # taken once: another thread may close this slot meanwhile
+        if process is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
-        return self._pool.submit(function, *arguments, **keywords)
+            process = self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
+        return process.submit(function, *arguments, **keywords)
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Result of the call in this slot's process."""

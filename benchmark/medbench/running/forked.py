@@ -15,8 +15,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from medbench.core.guard import describe
+
 MOST_AHEAD_BYTES = 16 << 10
 """Size of a call up to which it is sent before the last one has ended: it fits into the pipe."""
+_END = b""
+"""Sent in place of a call, it ends the process."""
 
 
 def spare_shared_objects() -> bool:
@@ -80,12 +84,16 @@ class Forked:
 
     def _read(self) -> None:
         try:
-            error, result = self._replies.recv()
+            answer = self._replies.recv_bytes()
         except (EOFError, OSError):
             while self._due:
                 self._due.popleft().set_exception(BrokenProcessPool("The process ended in a call."))
             return
         reply = self._due.popleft()
+        try:
+            error, result = ForkingPickler.loads(answer)
+        except Exception as unreadable:  # noqa: BLE001 - belongs to whoever waits for the call
+            error, result = unreadable, None
         if error is None:
             reply.set_result(result)
         else:
@@ -96,7 +104,7 @@ class Forked:
         with self._sending:
             if not self._calls.closed:
                 with contextlib.suppress(OSError):  # of a process that has ended
-                    self._calls.send(None)
+                    self._calls.send_bytes(_END)
                 self._calls.close()
         if wait:
             self._process.join()
@@ -128,21 +136,32 @@ def _serve(
     prepare(*initial)
     while True:
         try:
-            call = calls.recv()
+            call = calls.recv_bytes()
         except EOFError:
             return
-        if call is None:
+        if call == _END:
             return
-        replies.send_bytes(_answer(*call))
+        replies.send_bytes(_answer(call))
 
 
-def _answer(function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
-    """What the call raised and what it gave, ready to travel."""
+def _answer(call: bytes) -> Any:
+    """What a call raised and what it gave, ready to travel."""
     try:
-        answer: tuple[BaseException | None, Any] = None, function(*arguments, **keywords)
+        function, arguments, keywords = ForkingPickler.loads(call)
+        result = function(*arguments, **keywords)
     except BaseException as error:  # noqa: BLE001 - belongs to whoever waits for the call
-        answer = error, None
+        return _failure(error)
     try:
-        return ForkingPickler.dumps(answer)
+        return ForkingPickler.dumps((None, result))
     except Exception as error:  # noqa: BLE001 - a result that cannot travel is the call's error
-        return ForkingPickler.dumps((TypeError(f"its result cannot be sent: {error}"), None))
+        return _failure(TypeError(f"its result cannot be sent: {error}"))
+
+
+def _failure(error: BaseException) -> Any:
+    """What a call raised, ready to travel; in words where its class cannot be made anew."""
+    try:
+        answer = ForkingPickler.dumps((error, None))
+        ForkingPickler.loads(answer)
+    except Exception:  # noqa: BLE001 - of whatever class the error is
+        return ForkingPickler.dumps((RuntimeError(describe(error)), None))
+    return answer

@@ -58,9 +58,9 @@ def survey(folder: Path) -> Survey:
     for name in names:
         if Path(name).suffix.lower() in (".csv", ".tsv") and "/" not in name:
             read_own_table(folder / name)  # a table that cannot be read is the likely reason
-    prefixed = survey_prefixed(folder, names)
-    if prefixed is not None:
-        return _of_planes_refused(prefixed, folder, names)
+    by_prefix = survey_prefixed(folder, names)
+    if by_prefix is not None:
+        return _of_planes_refused(by_prefix, folder, names)
     if any(name.startswith("imagesTr/") for name in names):
         raise MedbenchError(
             "data.layout_unknown",

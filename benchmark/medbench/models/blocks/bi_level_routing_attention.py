@@ -190,5 +190,5 @@ class NormedFirstBlock(AttentionBlock):
         features = features + self.position(features)
         features = features + self.drop_path(self.attention(self.norm1(features)))
         expand, activation, contract = self.mlp
-        hidden = expand(self.norm2(features))
+        hidden = of_activation(expand, self.norm2, features)
         return features + self.drop_path(of_activation(contract, activation, hidden))

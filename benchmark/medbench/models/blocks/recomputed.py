@@ -21,7 +21,7 @@ def recomputed(step: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
     return result
 
 
-def of_activation(layer: nn.Module, activation: nn.Module, hidden: Tensor) -> Tensor:
+def of_activation(layer: nn.Module, activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
     """``layer(activation(hidden))``; in training the activation is computed again instead of kept.
 
     Its gradient needs ``hidden`` in any case. Nothing of the layer runs again, also where its products are a
@@ -31,11 +31,11 @@ def of_activation(layer: nn.Module, activation: nn.Module, hidden: Tensor) -> Te
         result: Tensor = layer(activation(hidden))
         return result
     active = activation(hidden)
-    place, source = active.data_ptr(), hidden.detach()
+    storage, source = active.untyped_storage()._cdata, hidden.detach()
 
     def keep(tensor: Tensor) -> Tensor | torch.Size:
         whole = tensor.numel() == source.numel() and tensor.is_contiguous()
-        return tensor.shape if whole and tensor.data_ptr() == place else tensor
+        return tensor.shape if whole and tensor.untyped_storage()._cdata == storage else tensor
 
     def recall(value: Tensor | torch.Size) -> Tensor:
         return activation(source).view(value) if isinstance(value, torch.Size) else value
