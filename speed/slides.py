@@ -192,6 +192,14 @@ def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
     return found
 
 
+def small_share(root: Path, model: str, size: int) -> dict[str, float]:
+    """Seconds of the network alone and of a whole prediction on a small slide, with everything imported."""
+    draw(root, size)
+    weights = trained(model, root / "runs")
+    whole(root, model, weights)
+    return {**parts(root, model, weights), **whole(root, model, weights)}
+
+
 def in_child(*arguments: str) -> Any:
     command = [sys.executable, "-W", "ignore", str(HERE), "--child", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -283,6 +291,7 @@ def main() -> None:
             "train": lambda: str(trained(rest[0], Path(root) / "runs")),
             "parts": lambda: parts(Path(root), rest[0], Path(rest[1])),
             "whole": lambda: whole(Path(root), rest[0], Path(rest[1])),
+            "small": lambda: small_share(Path(root), rest[0], int(rest[1])),
         }
         print(json.dumps(work[task]()))
         return

@@ -33,6 +33,11 @@ def lines(told):
         ),
         (("profile", "dssau_net"), "Values follow their options: medbench profile -m dssau_net"),
         (("doctor", "x"), "See 'medbench doctor --help'."),
+        (("report", "x", "y"), "See 'medbench report --help'."),
+        (("evaluate", "refs", "preds"), "See 'medbench evaluate --help'."),
+        (("report", "one", "another"), "See 'medbench report --help'."),
+        (("run", "-m", "dssau_net", "-c", "hc18", "x"), "See 'medbench run --help'."),
+        (("run", "dssau_net", "hc18", "x"), "See 'medbench run --help'."),
         (("models", "showw", "x"), "See 'medbench models --help'."),
         (("run", "-m", "iugc2024", "-c", "dssau_net"), "Give it by --model: -m dssau_net -c iugc2024."),
         (("run", "-m", "qqq", "-c", "hc18"), "'medbench models' lists the names."),
@@ -121,7 +126,7 @@ def test_a_page_never_replaces_a_file_of_another_kind(command, tmp_path):
     script = tmp_path / "mk.py"
     script.write_text("x\n")
     told = command("report", "abcd", "-o", script)
-    assert lines(told)[0] == f"error: {script}: is there already and is no page. [output.exists]"
+    assert lines(told)[0] == f"error: {script}: is there already, and its name is no page's. [output.exists]"
     assert script.read_text() == "x\n"
 
 
@@ -132,6 +137,9 @@ def test_what_the_system_refuses_is_named_without_our_unfinished_file(capsys):
     assert told.startswith("error: /proc: no file can be written there (No such file or directory).")
     assert "[system.refused]" in told
     assert of_system(PermissionError(13, "Permission denied", "/a/b")).message.startswith("/a/b: ")
+    assert (
+        of_system(OSError(9, "Bad file descriptor", 7)).message == "The system refuses: Bad file descriptor."
+    )
     assert fail(OSError(28, "No space left on device"), False) == 2
     assert "The system refuses: No space left on device." in capsys.readouterr().err
     assert fail(ValueError("x"), False) == 2
@@ -238,3 +246,40 @@ def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd,
     assert refusal.value.message.endswith(" …).")
     assert "--format torchscript or pt2" in refusal.value.hint
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-c", "tvsum", "-m", "baseline/uniform", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "chexpert", "-m", "cm_cgns.classifier", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
+        (("-c", "hc18", "-m", "monai/unet"), "model.form"),
+        (("-c", "iugc2024", "-m", "dssau_net", "--platform", "hc18"), "platform.other"),
+    ],
+)
+def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, hint = lines(command("submit", "init", *words))
+    assert first.endswith(f"[{code}]")
+    assert hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hosting_with_predictions_that_are_not_there_writes_nothing(command, tmp_path):
+    words = ("submit", "host", "-c", "hc18", "--platform", "codabench", "--engine", "none")
+    first, hint = lines(command(*words, "--predictions", tmp_path / "none", "-o", tmp_path / "build"))
+    assert first == f"error: {tmp_path / 'none'}: there is no such folder or file. [predictions.missing]"
+    assert hint == "Check --predictions."
+    assert not (tmp_path / "build").exists()
+    told = command("submit", "host", "-c", "tvsum", "--platform", "grand-challenge")
+    assert "TVSum scores frame scores; the evaluation on grand-challenge reads label maps" in told.err
+
+
+def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, tmp_path):
+    place = tmp_path / "entry/context/app/submission.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    first, hint = lines(command("submit", "check", tmp_path / "entry"))
+    assert first.endswith("is what medbench submit build wrote of a submission. [host.unknown]")
+    assert hint.startswith("Give the submission's file")

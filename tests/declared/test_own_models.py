@@ -193,7 +193,6 @@ def test_a_volume_of_one_slice(ours):
         predictor.predict(array[0])
 
 
-@pytest.mark.slow
 def _predict(model, folder, output, **keywords):
     predictor = medbench.load_predictor(model, classes=2, inference=SMALL, folder=folder, **keywords)
     return predict_images(predictor, folder, output, TOLD)
@@ -263,6 +262,7 @@ def test_images_in_the_layout_of_volumes_are_refused_at_once(ours):
     assert not (ours / "Task01_Ours").exists()
 
 
+@pytest.mark.slow
 def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     from medbench.inference.weights import save_checkpoint
     from medbench.running.export import export

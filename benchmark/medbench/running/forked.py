@@ -7,6 +7,7 @@ import contextlib
 import gc
 import multiprocessing
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -50,7 +51,9 @@ class Forked:
         self._sending = threading.Lock()
         context = multiprocessing.get_context("fork")
         self._process = context.Process(target=_serve, args=(calls, replies, prepare, initial))
-        self._process.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of sleeping threads, which a copy lacks
+            self._process.start()
         for end in (calls, replies):
             end.close()
         atexit.register(self._process.kill)
