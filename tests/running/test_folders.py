@@ -338,15 +338,15 @@ def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monk
 def test_a_memory_limit_without_its_unit_is_told(tmp_path, command):
     words = ("evaluate", "-r", tmp_path, "-p", tmp_path, "--metrics", "dice", "--memory-limit")
     assert "--memory-limit 8 is 8 bytes, too little for any image." in command(*words, "8").err
-    assert "holds no file of a label map" in command(*words, "1MiB").err
+    assert "holds no label map" in command(*words, "1MiB").err
 
 
 def test_a_folder_without_label_maps_is_told_whichever_it_is(tmp_path):
     (tmp_path / "empty").mkdir()
     _masks(tmp_path / "full", 1)
-    with pytest.raises(MedbenchError, match=r"empty: holds no file of a label map\.") as told:
+    with pytest.raises(MedbenchError, match="empty: holds no label map; it is empty") as told:
         evaluate_folders(tmp_path / "empty", tmp_path / "full", ["dice"])
     assert told.value.code == "data.empty"
-    with pytest.raises(MedbenchError, match="empty: holds no prediction for the one reference in") as told:
+    with pytest.raises(MedbenchError, match=r"in .*full; it holds no label map at all") as told:
         evaluate_folders(tmp_path / "full", tmp_path / "empty", ["dice"])
     assert told.value.code == "predictions.none"

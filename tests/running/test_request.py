@@ -244,3 +244,10 @@ def test_a_wrong_request_is_refused_before_anything_is_drawn_or_torch_is_loaded(
 
     assert not list(cache_folder().rglob("medbench-sample.json"))
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+def test_a_recipe_beside_named_weights_is_refused(small_cvc):
+    for weights in ("none", "own.pt"):
+        with pytest.raises(MedbenchError, match=f"--recipe has no effect with --weights {weights}") as error:
+            Request.of("mslau_net.test", "cvc_clinicdb", recipe="quick", weights=weights).plan()
+        assert error.value.code == "option.ignored"

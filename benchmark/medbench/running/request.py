@@ -219,7 +219,21 @@ class Request(CaseRequest):
         require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
+            self._refuse_recipe()
         return challenge, network
+
+    def _refuse_recipe(self) -> None:
+        """Refuse a recipe beside weights that no training is looked for.
+
+        Raises:
+            MedbenchError: ``option.ignored``.
+        """
+        if self.weights != AUTO:
+            raise MedbenchError(
+                "option.ignored",
+                f"--recipe has no effect with --weights {self.weights}.",
+                "It says whose weights are taken where none are named: leave one of the two out.",
+            )
 
     def _swapped(self, error: MedbenchError) -> MedbenchError:
         """The error for a model in the place of the challenge; the very error where that is not the fault."""

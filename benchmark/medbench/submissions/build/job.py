@@ -38,7 +38,7 @@ def submission_job(
             data=request.data,
             split=split,
             weights=_weights(submission, request.file),
-            recipe=submission.weights.recipe,
+            recipe=submission.weights.recipe if submission.weights.file == "auto" else None,
             options=dict(submission.options),
             inference=Inference("cpu", force_precision=True, **submission.inference.model_dump()),
         ),
