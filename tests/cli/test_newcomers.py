@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from medbench.cli.console import fail, print_table
@@ -32,6 +33,11 @@ def lines(told):
         ),
         (("profile", "dssau_net"), "Values follow their options: medbench profile -m dssau_net"),
         (("doctor", "x"), "See 'medbench doctor --help'."),
+        (("report", "x", "y"), "See 'medbench report --help'."),
+        (("evaluate", "refs", "preds"), "See 'medbench evaluate --help'."),
+        (("report", "one", "another"), "See 'medbench report --help'."),
+        (("run", "-m", "dssau_net", "-c", "hc18", "x"), "See 'medbench run --help'."),
+        (("run", "dssau_net", "hc18", "x"), "See 'medbench run --help'."),
         (("models", "showw", "x"), "See 'medbench models --help'."),
         (("run", "-m", "iugc2024", "-c", "dssau_net"), "Give it by --model: -m dssau_net -c iugc2024."),
         (("run", "-m", "qqq", "-c", "hc18"), "'medbench models' lists the names."),
@@ -120,7 +126,7 @@ def test_a_page_never_replaces_a_file_of_another_kind(command, tmp_path):
     script = tmp_path / "mk.py"
     script.write_text("x\n")
     told = command("report", "abcd", "-o", script)
-    assert lines(told)[0] == f"error: {script}: is there already and is no page. [output.exists]"
+    assert lines(told)[0] == f"error: {script}: is there already, and its name is no page's. [output.exists]"
     assert script.read_text() == "x\n"
 
 
@@ -131,6 +137,9 @@ def test_what_the_system_refuses_is_named_without_our_unfinished_file(capsys):
     assert told.startswith("error: /proc: no file can be written there (No such file or directory).")
     assert "[system.refused]" in told
     assert of_system(PermissionError(13, "Permission denied", "/a/b")).message.startswith("/a/b: ")
+    assert (
+        of_system(OSError(9, "Bad file descriptor", 7)).message == "The system refuses: Bad file descriptor."
+    )
     assert fail(OSError(28, "No space left on device"), False) == 2
     assert "The system refuses: No space left on device." in capsys.readouterr().err
     assert fail(ValueError("x"), False) == 2
@@ -176,3 +185,101 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     told = command("challenges", "show", "tvsum").out
     assert "medbench run predicts canonical, and medbench train learns once for each of its parts." in told
     assert "fmeasure.over_random" in told
+
+
+@no_proc
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights", "none", "--runs", "{nowhere}"),
+        ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights", "none", "--leaderboards", "{nowhere}"),
+        ("train", "-m", "dssau_net.test", "-c", "hc18", "--runs", "{nowhere}"),
+        ("evaluate", "-c", "hc18", "-p", "{folder}", "--runs", "{nowhere}"),
+    ],
+)
+def test_folders_of_results_are_tried_before_anything_is_drawn(words, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    told = command(*(word.format(nowhere=f"{NOWHERE}/x", folder=tmp_path) for word in words))
+    first, _ = lines(told)
+    assert (
+        first == f"error: {NOWHERE}/x: cannot be written: {NOWHERE} takes no new files. [output.unwritable]"
+    )
+    assert not (tmp_path / "cache" / "samples").exists()
+
+
+def test_a_folder_in_the_place_of_weights_is_called_one(command, tmp_path):
+    (tmp_path / "training").mkdir()
+    words = ("run", "-m", "dssau_net.test", "-c", "hc18", "--weights")
+    first, hint = lines(command(*words, tmp_path / "training"))
+    assert first == f"error: {tmp_path / 'training'}: is a folder, not a checkpoint. [weights.missing]"
+    assert hint == "Give the .pt or .safetensors file of a training."
+    (tmp_path / "training/weights.pt").touch()
+    assert lines(command(*words, tmp_path / "training"))[1].endswith("training/weights.pt.")
+    (tmp_path / "mk.py").write_text("x = 1\n")
+    first, _ = lines(
+        command("export", "-m", "dssau_net", "-o", tmp_path / "x.onnx", "--weights", tmp_path / "mk.py")
+    )
+    assert "it is no file of torch or safetensors" in first
+
+
+def test_a_value_that_no_network_can_be_built_with_names_the_option(command):
+    words = ("profile", "-m", "dssau_net.test", "--measure", "cost", "--no-keep", "--set", "n_win=abc")
+    first, hint = lines(command(*words))
+    assert first.startswith("error: dssau_net.test cannot be built with n_win=abc (")
+    assert first.endswith("[model.option]")
+    assert hint == "By default n_win=8; 'medbench models show dssau_net.test' explains each."
+
+
+def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from medbench.running.export_formats import write_onnx
+
+    def refuse(*_, **__):
+        print("Torch IR graph at exception: graph(")  # noqa: T201
+        raise RuntimeError("Failed to export a node " + "word " * 100)
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(MedbenchError) as refusal:
+        write_onnx(torch.nn.Identity(), np.zeros((1, 3, 8, 8), np.float32), "{}", tmp_path / "x.onnx")
+    assert refusal.value.code == "export.network"
+    assert len(refusal.value.message) < 260
+    assert refusal.value.message.endswith(" …).")
+    assert "--format torchscript or pt2" in refusal.value.hint
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-c", "tvsum", "-m", "baseline/uniform", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "chexpert", "-m", "cm_cgns.classifier", "--platform", "grand-challenge"), "platform.demand"),
+        (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
+        (("-c", "hc18", "-m", "monai/unet"), "model.form"),
+        (("-c", "iugc2024", "-m", "dssau_net", "--platform", "hc18"), "platform.other"),
+    ],
+)
+def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, hint = lines(command("submit", "init", *words))
+    assert first.endswith(f"[{code}]")
+    assert hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hosting_with_predictions_that_are_not_there_writes_nothing(command, tmp_path):
+    words = ("submit", "host", "-c", "hc18", "--platform", "codabench", "--engine", "none")
+    first, hint = lines(command(*words, "--predictions", tmp_path / "none", "-o", tmp_path / "build"))
+    assert first == f"error: {tmp_path / 'none'}: there is no such folder or file. [predictions.missing]"
+    assert hint == "Check --predictions."
+    assert not (tmp_path / "build").exists()
+    told = command("submit", "host", "-c", "tvsum", "--platform", "grand-challenge")
+    assert "TVSum scores frame scores; the evaluation on grand-challenge reads label maps" in told.err
+
+
+def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, tmp_path):
+    place = tmp_path / "entry/context/app/submission.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    first, hint = lines(command("submit", "check", tmp_path / "entry"))
+    assert first.endswith("is what medbench submit build wrote of a submission. [host.unknown]")
+    assert hint.startswith("Give the submission's file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+from medbench.core import machine
 from medbench.core.machine import return_freed_memory_of_other_shapes
 from medbench.running.executors import Processes
 
@@ -76,6 +78,29 @@ def test_an_input_of_another_shape_finds_no_gaps_of_the_last_one():
         pool.submit(fetched_pages_after, (4, 3, 8, 8)).result()
         assert pool.submit(fetched_pages_after, (4, 3, 8, 8)).result() < ARRAY_PAGES / 100
         assert pool.submit(fetched_pages_after, (1, 3, 8, 8)).result() > ARRAY_PAGES / 2
+
+
+@pytest.mark.parametrize(
+    ("most", "calls"),
+    [
+        (1 << 30, [(-3, 1 << 30), (-1, 1 << 30)]),
+        (32 << 20, [(-3, 1 << 30), (-3, 32 << 20), (-1, 1 << 30)]),
+        (512 << 10, [(-3, 1 << 30), (-3, 32 << 20)]),
+    ],
+)
+def test_as_much_is_kept_as_the_version_of_glibc_takes(monkeypatch, most, calls):
+    made = []
+
+    class Libc:
+        def mallopt(self, setting, value):
+            made.append((setting, value))
+            return int(setting == -1 or value <= most)
+
+    monkeypatch.setattr(machine, "_shape_of_kept", None)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Libc())
+    machine.keep_freed_memory()
+    assert made == calls
+    assert (machine._shape_of_kept == ()) == (len({setting for setting, _ in calls}) == 2)
 
 
 def test_the_users_own_setting_goes_before(monkeypatch):

@@ -94,6 +94,8 @@ def test_a_column_that_a_declared_table_lacks_is_named(place):
         ("{}_IMG.bmp", "{}_SEG.PNG", ["{case}_IMG.bmp", "{case}_SEG.png"]),
         ("Images/{}.png", "Masks/{}_MASK.png", ["Images/{case}.png", "Masks/{case}_MASK.png"]),
         ("Bilder/{}.png", "Masken/{}.png", ["Bilder/{case}.png", "Masken/{case}.png"]),
+        ("Image_{}.png", "mask_{}.png", ["Image_{case}.png", "mask_{case}.png"]),
+        ("{}.jpg", "SEG_{}.png", ["{case}.jpg", "SEG_{case}.png"]),
     ],
 )
 def test_names_in_capitals_and_in_german(place, image, mask, templates):
@@ -177,3 +179,44 @@ def test_a_project_file_as_a_windows_editor_saves_it(place):
     assert _errors("ours") == []
     declare(place / "png", "again")
     assert {"ours", "again"} <= set(medbench.list_challenges())
+
+
+@pytest.mark.parametrize(
+    ("names", "table", "words"),
+    [
+        (("images/im{}.png", "masks/ma{}.png"), None, "of 4 images and 4 masks none share a name"),
+        (("a/{}.png", "b/{}.png"), "file,weight\na/0.png,3\n", "has a column of images (file) and none"),
+        (("a/{}.png", "b/{}.png"), "image,mask\n{}/a/0.png,b/0.png\n", "is an absolute path"),
+        (("a/{}.png", "b/{}.png"), "image,mask\n../a/0.png,b/0.png\n", "leads out of the folder"),
+    ],
+)  # fmt: skip
+def test_folders_that_are_nearly_known_are_refused_with_what_they_lack(place, names, table, words):
+    for index in range(4):
+        _pair(*(place / "png" / name.format(index) for name in names), index)
+    (place / "a").mkdir()
+    (place / "a/0.png").write_bytes((place / "png" / names[0].format(0)).read_bytes())
+    if table is not None:
+        (place / "png/list.csv").write_text(table.format(place / "png"))
+    with pytest.raises(MedbenchError) as error:
+        declare(place / "png", "ours")
+    assert words in error.value.message
+    assert not (place / "medbench.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "dataset.json",
+            '{"labels": {"background": 0, "t": 1}}',
+            "names no channels: channel_names (nnU-Net)",
+        ),
+        ("a.json", '{"images": [], "annotations": [], "categories": []}', "a.json: names no category."),
+    ],
+)
+def test_json_that_lacks_a_list_is_told_which(place, name, text, words):
+    (place / "png").mkdir()
+    (place / "png" / name).write_text(text)
+    with pytest.raises(MedbenchError) as error:
+        declare(place / "png", "ours")
+    assert words in error.value.message

@@ -50,6 +50,13 @@ class Several(Net):
     def forward(self, x):
         return [super().forward(x), x]
 
+class Whole(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layer = nn.Conv2d(3, num_classes, 3)
+    def forward(self, x):
+        return self.layer(x).mean((2, 3))
+
 class Falls(Net):
     def forward(self, x):
         return self.layer(x.reshape(1, 7, -1))
@@ -186,7 +193,6 @@ def test_a_volume_of_one_slice(ours):
         predictor.predict(array[0])
 
 
-@pytest.mark.slow
 def _predict(model, folder, output, **keywords):
     predictor = medbench.load_predictor(model, classes=2, inference=SMALL, folder=folder, **keywords)
     return predict_images(predictor, folder, output, TOLD)
@@ -230,12 +236,33 @@ def test_what_a_folder_of_images_holds_besides_is_told(ours):
         medbench.load_predictor("net.py:Net", classes=1)
 
 
+def test_a_program_is_no_network_to_export(ours):
+    from medbench.running.export import export
+
+    request = Request(model="command:true {input} {output}", challenge="ours")
+    with pytest.raises(MedbenchError, match="is a program, and formats hold networks") as error:
+        export(request, "torchscript", ours / "n.pt", SilentProgress())
+    assert error.value.code == "export.network"
+
+
+def test_a_class_that_gives_one_logit_a_class_classes_whole_images(ours):
+    rows = _predict("net.py:Whole", ours / "png/images", ours / "out")
+    table = (ours / "out/predictions/images.csv").read_text().splitlines()
+    assert table[0] == "image,background,class_1"
+    assert len(table) - 1 == len(rows) == 10
+    predictor = medbench.load_predictor("net.py:Whole", classes=2, inference=SMALL)
+    assert predictor.predict(np.zeros((9, 9, 3), np.uint8)).sum() == pytest.approx(1)
+    with pytest.raises(MedbenchError, match=r"with \(1, 5, 32, 32\), not with \(1, 2, 32, 32\)"):
+        medbench.load_predictor("net.py:Five", classes=2, inference=SMALL)
+
+
 def test_images_in_the_layout_of_volumes_are_refused_at_once(ours):
     with pytest.raises(MedbenchError, match="Cases of ours are images, and MSD holds volumes"):
         export_data(CaseRequest(challenge="ours"), "msd", ours / "Task01_Ours", SilentProgress())
     assert not (ours / "Task01_Ours").exists()
 
 
+@pytest.mark.slow
 def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     from medbench.inference.weights import save_checkpoint
     from medbench.running.export import export

@@ -57,6 +57,25 @@ def test_a_mask_that_was_resized_is_told_by_its_size_not_by_its_values(place, ou
     assert "p3.png: holds the value 127" in error
 
 
+def test_a_prediction_that_was_resized_is_told_by_its_size_not_by_its_values(place, ours):
+    (case, *_) = ours.cases(place / "png", "test")
+    raster.write_label_map(place / f"theirs/{case.id}.png", np.full((12, 16), 127, np.uint8))
+    (row, *_) = evaluate("ours", place / "theirs", cases=case.id).rows
+    assert row.reason.endswith(f"{case.id}.png: is 12×16 where its reference is 24×32.")
+
+
+def test_the_header_beside_a_volume_is_no_case_of_its_own(place):
+    nibabel = pytest.importorskip("nibabel")
+    for index in range(5):
+        labels = np.zeros((8, 8, 4), np.uint8)
+        labels[2:6, 1 : 3 + index, 1:3] = 1
+        for folder, array in (("images", (labels * 90 + index + 1).astype(np.int16)), ("masks", labels)):
+            (place / "ct" / folder).mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Pair(array, np.eye(4)), str(place / f"ct/{folder}/c{index}.img"))
+    assert declare(place / "ct", "ours").complete
+    assert _errors(medbench.load_challenge("ours")) == []
+
+
 def test_a_label_volume_that_was_resized_is_told_by_its_size_not_by_its_values(place):
     direction = tuple(np.eye(3).ravel().tolist())
     for index in range(5):
@@ -71,6 +90,12 @@ def test_a_label_volume_that_was_resized_is_told_by_its_size_not_by_its_values(p
     nifti_mha.write_volume(place / "ct/masks/c2.nii.gz", odd)
     (error,) = _errors(medbench.load_challenge("ours"))
     assert "c2.nii.gz: is 4×4×4 where its image is 4×8×8" in error
+    declare(place / "ct", "again", Wishes(labels={"organ": 1}, folds=5))
+    case = medbench.load_challenge("again").cases(place / "ct", "folds")[-1]
+    assert not case.id.endswith("c2")
+    nifti_mha.write_volume(place / f"theirs/{case.id}.nii.gz", odd)
+    (row, *_) = evaluate("again", place / "theirs", split="folds", cases=case.id).rows
+    assert row.reason.endswith(f"{case.id}.nii.gz: is 4×4×4 where its reference is 4×8×8.")
 
 
 def test_a_report_tells_a_flag_once(place, ours):

@@ -57,5 +57,37 @@ def test_an_exception_of_the_work_reaches_the_caller():
     assert len(begun) < 40
 
 
+def test_what_follows_a_failure_is_left_undone():
+    done = []
+
+    def go_on():
+        with Behind() as behind:
+            for work, *arguments in ((done.append, 1), (fail,), (done.append, 2)):
+                behind.add(work, *arguments)
+
+    with pytest.raises(OSError, match="full"):
+        go_on()
+    assert done == [1]
+
+
+def test_a_failure_is_told_soon_and_hides_no_interruption():
+    told = []
+
+    def go_on():
+        with Behind() as behind:
+            behind.add(fail)
+            try:
+                while True:
+                    behind.begin()
+            except OSError as error:
+                told.append(str(error))
+            behind.add(fail)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on()
+    assert told == ["full"]
+
+
 def fail():
     raise OSError("full")

@@ -1,6 +1,7 @@
 """Slides in tiles: the result does not depend on the tiles, nor on when a call was killed."""
 
 import threading
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -185,6 +186,8 @@ def test_a_killed_slide_goes_on_and_ends_with_the_same_bytes(tmp_path, after):
     expected = masked(sample, settings, network=whole_network, work=tmp_path / "whole")
 
     class Mortal(Local):
+        __module__ = "medbench.models"
+
         def forward(self, images):
             if self.calls == after:
                 raise Killed
@@ -341,6 +344,8 @@ def test_batches_side_by_side_give_the_same_bytes(tmp_path, threads, monkeypatch
     seen = set()
 
     class Noted(Local):
+        __module__ = "medbench.models"
+
         def forward(self, images):
             seen.add((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
             return super().forward(images)
@@ -358,10 +363,31 @@ def test_batches_side_by_side_give_the_same_bytes(tmp_path, threads, monkeypatch
     assert set(owner.time_s) == {"preprocess", "forward", "postprocess"}
 
 
+def test_a_network_of_ones_own_may_keep_values_between_its_parts(tmp_path):
+    values = picture(1400, 1300, seed=9)
+
+    class Keeping(Local):
+        def forward(self, images):
+            self.images = images
+            time.sleep(0.01)
+            return super().forward(self.images)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        settings = replace(PLAIN, patch_px=256, margin_px=16, blend_px=16)
+        mask = masked(sample_of(tmp_path / "a.tiff", values), settings, network=Keeping())
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(mask, whole(values))
+
+
 def test_a_network_that_fails_beside_another_ends_the_slide_with_its_error(tmp_path, monkeypatch):
     sample = sample_of(tmp_path / "a.tiff", picture(1400, 1300, seed=9))
 
     class Mortal(Local):
+        __module__ = "medbench.models"
+
         def forward(self, images):
             if self.calls == 4:
                 raise Killed

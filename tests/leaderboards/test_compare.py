@@ -22,7 +22,9 @@ from medbench.leaderboards.compare import compare_runs
 from medbench.leaderboards.rank import rank_runs
 from medbench.records.reading import Run, find_run
 from medbench.records.tables import heading, spread_rows
+from medbench.running.comparison import comparison
 from medbench.running.evaluate import evaluate
+from medbench.running.report import report
 from medbench.statistics.paired import holm
 
 SHIPPED = Path(__file__).parents[2] / "leaderboards"
@@ -372,3 +374,19 @@ def test_a_signed_difference_has_no_winner_and_no_rank():
         own = {case: cells.scores["df"].value for case, cells in run.rows.items()}
         farthest = max(own, key=lambda case: abs(own[case]))
         assert row[4:6] == (f"{own[farthest]:.2f}", farthest)
+
+
+def test_folders_of_predictions_that_are_not_there_are_refused(evaluated, tmp_path):
+    runs, folders = evaluated
+    page, absent = tmp_path / "page.html", tmp_path / "none"
+    entries = [find_run(folder, runs) for folder in folders[:2]]
+    differences = compare_runs(entries)
+    with pytest.raises(MedbenchError, match="1 folder of predictions for 2 runs") as refusal:
+        comparison(page, entries, differences, [], None, [absent])
+    assert "--prediction-folder" in refusal.value.hint
+    with pytest.raises(MedbenchError, match=re.escape(f"{absent}: there is no such folder")):
+        comparison(page, entries, differences, [], None, [absent, absent])
+    with pytest.raises(MedbenchError, match=re.escape(f"{absent}: there is no such folder")) as refusal:
+        report(folders[0], predictions=absent, output=page, runs=runs)
+    assert refusal.value.hint == "Check --predictions."
+    assert not page.exists()

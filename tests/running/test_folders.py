@@ -212,6 +212,35 @@ def test_a_call_that_kills_its_process_is_blamed_and_no_other(monkeypatch, deadl
     executor.shutdown()
 
 
+def test_copies_give_errors_and_large_results_in_the_order_of_their_calls(monkeypatch):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
+    with executors.joining_processes(2) as processes:
+        large = [processes.submit(bytes, 1 << 20 | number) for number in range(6)]
+        long_calls = [processes.submit(len, bytes(1 << 20 | number)) for number in range(6)]
+        wrong = processes.submit(int, "x")
+        untold = processes.submit(eval, "lambda: 0")
+        unsent = processes.submit(len, lambda: 0)
+        assert [len(one.result(60)) for one in large] == [1 << 20 | number for number in range(6)]
+        assert [one.result(60) for one in long_calls] == [1 << 20 | number for number in range(6)]
+        with pytest.raises(ValueError, match="invalid literal"):
+            wrong.result(60)
+        with pytest.raises(TypeError, match="its result cannot be sent"):
+            untold.result(60)
+        assert "pickle" in str(unsent.exception(60)).lower()
+
+
+def test_the_collector_spares_what_copies_share_while_they_live(monkeypatch):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
+    monkeypatch.setattr("medbench.running.forked.gc.get_freeze_count", lambda: 0)
+    frozen = []
+    monkeypatch.setattr("medbench.running.forked.gc.freeze", lambda: frozen.append(1))
+    monkeypatch.setattr("medbench.running.forked.gc.unfreeze", lambda: frozen.pop())
+    with executors.joining_processes(1) as processes:
+        assert processes.submit(abs, -1).result(60) == 1
+        assert frozen == [1]
+    assert frozen == []
+
+
 def test_calls_that_have_not_begun_are_dropped_on_request(monkeypatch):
     monkeypatch.setattr(executors.threading, "active_count", lambda: 2)
     executor = executors.JoiningProcesses(1)
@@ -293,6 +322,12 @@ def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monk
         evaluate_folders(references, predictions, ["dice"])
     assert (told.value.code, "--memory-limit" in told.value.hint) == ("file.too_large", True)
     monkeypatch.delenv("MEDBENCH_MEMORY_LIMIT")
+    (predictions / "0.png").unlink()
+    (references / "0.png").unlink()
+    with pytest.raises(MedbenchError, match="No reference holds a label other than 0: it is empty"):
+        evaluate_folders(references, predictions, ["dice"])
+    _masks(references, 0)
+    _masks(predictions, 1)
     (references / "1.png").write_bytes(b"no image")
     with pytest.raises(
         MedbenchError, match=r"is read holds a label other than 0; 1 of 2 pairs failed.*1\.png"
@@ -303,17 +338,15 @@ def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monk
 def test_a_memory_limit_without_its_unit_is_told(tmp_path, command):
     words = ("evaluate", "-r", tmp_path, "-p", tmp_path, "--metrics", "dice", "--memory-limit")
     assert "--memory-limit 8 is 8 bytes, too little for any image." in command(*words, "8").err
-    assert "holds no label map" in command(*words, "1MiB").err
+    assert "holds no file of a label map" in command(*words, "1MiB").err
 
 
 def test_a_folder_without_label_maps_is_told_whichever_it_is(tmp_path):
     (tmp_path / "empty").mkdir()
     _masks(tmp_path / "full", 1)
-    with pytest.raises(MedbenchError, match="empty: holds no label map; it is empty") as told:
+    with pytest.raises(MedbenchError, match=r"empty: holds no file of a label map\.") as told:
         evaluate_folders(tmp_path / "empty", tmp_path / "full", ["dice"])
     assert told.value.code == "data.empty"
-    with pytest.raises(
-        MedbenchError, match=r"for the one reference in .*; it holds no label map at all"
-    ) as told:
+    with pytest.raises(MedbenchError, match="empty: holds no prediction for the one reference in") as told:
         evaluate_folders(tmp_path / "full", tmp_path / "empty", ["dice"])
     assert told.value.code == "predictions.none"

@@ -100,6 +100,15 @@ def test_what_a_shard_says_of_the_record_carries_its_hash(parts, command, fault)
     assert not list(runs_folder().glob("*/*/*/record.json"))
 
 
+def test_a_damaged_shard_is_mended_by_its_command(parts, small_cvc, command):
+    path = parts[1] / "2-of-3.json"
+    path.write_text(path.read_text()[:-20])
+    assert "Repeat the command of its shard" in command("merge", *parts).err
+    told = command(*WORDS, "--data", small_cvc, "--shard", "2/3", "--runs", parts[1].parents[2])
+    assert told.code == 0, told.err
+    assert command("merge", *parts).code == 0
+
+
 def test_a_repeated_shard_predicts_nothing_anew(parts, small_cvc, command, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in parts[0].rglob("*.png")}
     entry = (parts[0] / "1-of-3.json").read_bytes()

@@ -11,6 +11,7 @@ from medbench.running.shard import Shard, write_shard
 from medbench.studies.cell_work import Order, do_cell
 from medbench.studies.cells import study_cells
 from medbench.studies.declaration import read_study
+from medbench.studies.expected_costs import EntryCost, total_words
 from medbench.studies.outcomes import CELLS, TRIES, Outcome
 from medbench.studies.study import Conditions, merge_study, plan_study, run_study
 
@@ -95,6 +96,15 @@ def test_costs_are_counted_before_the_start(whole):
     assert broken.training_flops == 2 * broken.macs * 3 * broken.samples * 2
     assert all(cost.cases == 2 * 10 for cost in plan.costs)
     assert by_model["dssau_net.test"].parameters > 1e5
+
+
+def test_the_cost_of_a_study_is_one_sentence():
+    known = EntryCost("ours", ("a", "", "quick"), 1, 1, 8, 10**9, 10, None, 1)
+    unknown = EntryCost("ours", ("b", "", "quick"), 2, 2, None, None, 10, None, 1200)
+    assert total_words([known]) == "1 cell, 1 training, 1 prediction, 0.06 TFLOP of training."
+    several = total_words([known, unknown, unknown])
+    assert several.startswith("5 cells, 5 trainings, 2,401 predictions, 0.06 TFLOP of training")
+    assert several.endswith(" and that of 2 entries, which are not counted.")
 
 
 @pytest.mark.slow

@@ -240,7 +240,9 @@ def page_place(path: Path | None) -> Path | None:
         )
     if place.exists() and place.suffix.lower() not in (".html", ".htm"):
         raise MedbenchError(
-            "output.exists", f"{path}: is there already and is no page.", "Name another file: page.html."
+            "output.exists",
+            f"{path}: is there already, and its name is no page's.",
+            "Name a file that ends in .html.",
         )
     refuse_unwritable(place)
     return path

@@ -139,6 +139,7 @@ def command(
         from medbench.profiling.page import write_page
 
         write_page(html, tables, curves)
+        typer.echo(f"Page: {html}", err=True)
     if as_json:
         print_json(_as_json(profiles, curves, by_module))
     else:

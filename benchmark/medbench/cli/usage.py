@@ -9,6 +9,8 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 
 _NO_COMMAND = re.compile(r"No such command '([\w./:+-]+)'")
+_NAMES = ["-m", "-c"]
+"""Options of the model and the challenge, whose names are given without them."""
 _EXCESS = re.compile(r"unexpected extra argument(?:\(s\)|s)? \(([^)]*)\)")
 
 
@@ -32,32 +34,26 @@ def usage_error(error: Any, words: Sequence[str]) -> MedbenchError:
     parameter = getattr(error, "param", None)
     option_value = None if parameter is None else _given(parameter, words)
     if option_value is None:
-        return _error("option.usage", error.format_message(), _advice(error, context) or hint)
+        return _error("option.usage", error.format_message(), _advice(error, context, words) or hint)
     name, value = option_value
     return _error("option.value", f"{name} {value}: {_expected(parameter, str(error.message))}", hint)
 
 
-def _advice(error: Any, context: Any) -> str:
-    """What was probably meant by a name in place of a command, or by values without their options."""
+def _advice(error: Any, context: Any, words: Sequence[str]) -> str:
+    """What was probably meant by a name in place of a command, or by names without any option."""
     if context is None:
         return ""
     name = _NO_COMMAND.match(error.message)
     if name and "Did you mean" not in error.message and "show" in getattr(context.command, "commands", {}):
         return f"For one of them: {context.command_path} show {name[1]}"
     excess = _EXCESS.search(error.message)
-    if excess is None:
+    values = excess[1].split() if excess is not None else []
+    spellings = [name for parameter in context.command.params for name in parameter.opts]
+    options = [name for name in spellings if name in _NAMES]
+    if not 0 < len(values) <= len(options) or options[0] != "-m" or any(word[:1] == "-" for word in words):
         return ""
-    options = [option for option in map(_short_option, context.command.params) if option]
-    pairs = list(zip(options, excess[1].split(), strict=False))
-    if not pairs:
-        return ""
+    pairs = zip(options, values, strict=False)
     return f"Values follow their options: {context.command_path} {' '.join(map(' '.join, pairs))}"
-
-
-def _short_option(parameter: Any) -> str:
-    """The short spelling of an option that takes a value; empty where there is none."""
-    short = [name for name in parameter.opts if len(name) == 2 and name.startswith("-")]
-    return short[0] if short and not getattr(parameter, "is_flag", False) else ""
 
 
 def _error(code: str, message: str, hint: str) -> MedbenchError:

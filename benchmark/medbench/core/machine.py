@@ -52,6 +52,8 @@ def is_held_to_one_thread() -> bool:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of two settings of glibc's ``mallopt`` (malloc.h)."""
 _KEPT_BYTES = 1 << 30
+_LEAST_KEPT_BYTES = 32 << 20
+"""Largest ``M_MMAP_THRESHOLD`` that older versions of glibc take (mallopt(3))."""
 _shape_of_kept: tuple[int, ...] | None = None
 """Shape of the network's input whose arrays were freed last; ``None`` where freed memory is not kept."""
 
@@ -70,9 +72,9 @@ def keep_freed_memory() -> None:
     import ctypes
 
     libc = ctypes.CDLL(None)
-    for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-        libc.mallopt(setting, _KEPT_BYTES)
-    _shape_of_kept = ()
+    if any(libc.mallopt(_MMAP_THRESHOLD, size) for size in (_KEPT_BYTES, _LEAST_KEPT_BYTES)):
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)  # alone it would hold the other threshold at 128 KiB
+        _shape_of_kept = ()
 
 
 def return_freed_memory() -> None:

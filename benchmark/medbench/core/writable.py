@@ -46,10 +46,10 @@ def of_system(error: OSError) -> MedbenchError:
     >>> of_system(OSError(28, "No space left on device")).message
     'The system refuses: No space left on device.'
     """
-    if error.filename is None:
+    if error.filename is None or isinstance(error.filename, int):
         message = f"The system refuses: {error.strerror}."
     else:
-        path = Path(os.fsdecode(error.filename)) if not isinstance(error.filename, int) else Path()
+        path = Path(os.fsdecode(error.filename))
         is_partial = path.name.startswith(PREFIX)
         what = "no file can be written there" if is_partial else "the system refuses it"
         message = f"{path.parent if is_partial else path}: {what} ({error.strerror})."

@@ -44,6 +44,10 @@ CPU_BATCH_PIXELS = 1 << 20
 """Of tiles that networks on the CPU compute at once, in one batch or in several."""
 READ_PIXELS = 1 << 21
 """Of prepared tiles that are read one after another before the network goes on, on the CPU."""
+SHARED_PACKAGES = frozenset(
+    ("medbench", "monai", "segmentation_models_pytorch", "timm", "torch", "torchvision")
+)
+"""Whose modules keep nothing of an input after their pass, so that threads may share a network of them."""
 MOST_THREADS = 4
 """That read tiles or enlarge bands at once: each holds copies of its own, so memory grows with them."""
 
@@ -208,12 +212,16 @@ class SlidePredictor:
             return foreground_255(self.network.logits(inputs)[..., inner, inner])
 
     def _threads(self, grid: TileGrid) -> int:
-        """Batches that are predicted at once: one for each thread of torch's, if they are small enough."""
+        """Batches that are predicted at once: one for each thread of torch's, if they are small enough.
+
+        One alone by a network of one's own, whose modules may keep values between the parts of a pass.
+        """
         import torch
 
         threads = torch.get_num_threads()
         fits = threads * self._batch_size(grid) * grid.tile**2 <= CPU_BATCH_PIXELS
-        return threads if self.network.device.type == "cpu" and fits else 1
+        packages = {type(module).__module__.partition(".")[0] for module in self.network.network.modules()}
+        return threads if self.network.device.type == "cpu" and fits and packages <= SHARED_PACKAGES else 1
 
     def _batch_size(self, grid: TileGrid) -> int:
         if self.network.device.type != "cpu":

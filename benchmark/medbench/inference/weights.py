@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 _TORCH_SIGNATURES = (b"PK", b"\x80")
 """First bytes of an archive of torch, and of a pickle."""
+SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
+"""Usual endings of checkpoints."""
 FACTS_KEY = "medbench"
 
 
@@ -87,6 +89,11 @@ def no_such_checkpoint(path: Path, words: Sequence[str] = ()) -> MedbenchError:
         path: as it was given.
         words: that are understood in place of a file.
     """
+    if path.is_dir():
+        inside = next((file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES), None)
+        advice = "Give the .pt or .safetensors file of a training."
+        advice = f"Give the file in it: {inside}." if inside else advice
+        return MedbenchError("weights.missing", f"{path}: is a folder, not a checkpoint.", advice)
     beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest_names(path.name.lower(), words) if len(path.parts) == 1 else []
     near = (near or [str(path.with_name(name)) for name in nearest_names(path.name, beside)])[:1]

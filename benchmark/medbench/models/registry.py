@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Factory = Callable[..., nn.Module]
 
 _factories: dict[str, Factory] = {}
+_OF_VALUES = (TypeError, ValueError, ArithmeticError, LookupError, AssertionError, RuntimeError)
+"""What a network's parts raise for a value that they cannot take."""
 
 
 @functools.cache
@@ -175,10 +177,27 @@ def create_model(
         options["image_size"] = image_size
     check_options(entry, options)
     factory: Factory = load_object(target) if isinstance(target := factory_of(entry.name), str) else target
-    network: nn.Module = factory(
-        in_channels=in_channels, num_classes=num_classes, **{**entry.fixed_options, **options}
-    )
+    keywords = {**entry.fixed_options, **options}
+    try:
+        network: nn.Module = factory(in_channels=in_channels, num_classes=num_classes, **keywords)
+    except _OF_VALUES as error:
+        own = {name: value for name, value in options.items() if name in entry.options}
+        if not own:
+            raise
+        raise _unbuildable(entry, own, error) from error
     return network
+
+
+def _unbuildable(entry: ModelEntry, options: Mapping[str, Any], error: Exception) -> MedbenchError:
+    """The error for values of options that a network cannot be built with."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    values = ", ".join(f"{name}={value}" for name, value in options.items())
+    defaults = ", ".join(f"{name}={entry.options[name].default}" for name in options)
+    return MedbenchError(
+        "model.option",
+        f"{entry.name} cannot be built with {values} ({first}).",
+        f"By default {defaults}; 'medbench models show {entry.name}' explains each.",
+    )
 
 
 def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
+from medbench.core.text import counted
 from medbench.leaderboards.compare import Difference
 from medbench.leaderboards.compare_page import write_comparison
 from medbench.records.figures import Figure, case_figures
@@ -34,15 +35,20 @@ def comparison(
         predictions: folder of each run's predictions; those in the run folders if not given.
 
     Raises:
-        MedbenchError: ``compare.predictions`` for too few folders; ``data.missing`` or
-            ``report.other_data`` where ``data`` is given and not theirs.
+        MedbenchError: ``compare.predictions`` for too few folders, ``predictions.missing``; ``data.missing``
+            or ``report.other_data`` where ``data`` is given and not theirs.
     """
     challenge = load_challenge(runs[0].record.challenge.name)
     if predictions and len(predictions) != len(runs):
         raise MedbenchError(
             "compare.predictions",
-            f"{len(predictions)} folders of predictions are given for {len(runs)} runs.",
-            "Give --predictions once for each run, in their order.",
+            f"{counted(len(predictions), 'folder')} of predictions for {counted(len(runs), 'run')}.",
+            "Give --prediction-folder once for each run, in their order.",
+        )
+    absent = next((folder for folder in predictions if not folder.is_dir()), None)
+    if absent is not None:
+        raise MedbenchError(
+            "predictions.missing", f"{absent}: there is no such folder.", "Check --prediction-folder."
         )
     folders = {
         run.title: folder

@@ -170,6 +170,7 @@ def evaluate_request(request: Evaluation, score: Scoring, progress: Progress) ->
         MedbenchError: as :func:`evaluate`.
     """
     start_time = now()
+    request.check_places()
     with opened_subject(request, progress) as (subject, predictions):
         return _scored(request, subject, predictions, score, (start_time, progress))
 
@@ -263,8 +264,8 @@ def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failu
 
 def _first_file(folder: Path) -> str:
     """Says which file lies there."""
-    name = next((path.name for path in sorted(folder.rglob("*")) if path.is_file()), None)
-    return "; it is empty" if name is None else f"; it holds {printable(name)}"
+    first = next((path for path in sorted(folder.rglob("*")) if path.is_file()), None)
+    return "; it is empty" if first is None else f"; it holds {printable(str(first.relative_to(folder)))}"
 
 
 def _key(request: Evaluation, subject: Subject, digests: list[str]) -> str:

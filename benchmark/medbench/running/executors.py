@@ -27,7 +27,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.machine import is_held_to_one_thread, keep_freed_memory, usable_cores
-from medbench.running.forked import Forked
+from medbench.running.forked import Forked, spare_shared_objects
 
 CONNECT_S = 20
 AHEAD = 2
@@ -92,12 +92,11 @@ class _Slot:
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Make the call in this slot's process, which is spawned where there is none."""
-        if self._copy is not None:
-            return self._copy.submit(function, *arguments, **keywords)
-        if self._pool is None:
+        process = self._copy or self._pool  # taken once: another thread may close this slot meanwhile
+        if process is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
-        return self._pool.submit(function, *arguments, **keywords)
+            process = self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
+        return process.submit(function, *arguments, **keywords)
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Result of the call in this slot's process."""
@@ -122,7 +121,6 @@ def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> No
 
     The process ends with its parent; at Ctrl-C at once, without a word, or by an exception.
     """
-    gc.freeze()  # what a copy has of its parent lives on: looking through it would copy it in earnest
     if ends_at_ctrl_c:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -157,6 +155,7 @@ class JoiningProcesses(Executor):
         forks = sys.platform == "linux" and threading.active_count() == 1 and not _has_openmp_threads()
         threads = max(1, usable_cores() // workers)
         self._slots = [_Slot("", threads, True) for _ in range(workers if forks else workers - 1)]
+        self._spares = forks and spare_shared_objects()
         for slot in self._slots if forks else ():
             slot.fork()
         self._threads = [
@@ -190,6 +189,9 @@ class JoiningProcesses(Executor):
             thread.join()
         for slot in self._slots:
             slot.close(wait=True)
+        if self._spares:
+            gc.unfreeze()
+            self._spares = False
 
     def _work_here(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -20,6 +20,7 @@ from medbench.core.seeds import derived_seed
 from medbench.core.writable import refuse_unwritable
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
+from medbench.models import model_entry
 from medbench.models.local.exported import EMBEDDED, load_exported
 from medbench.running.job import FoldedJob, resolve
 from medbench.running.predictors import load_predictor
@@ -88,6 +89,12 @@ def export(
             f"-o {output.stem}{SUFFIXES[form]}",
         )
     refuse_unwritable(output)
+    if model_entry(request.model).local in ("docker", "command"):
+        raise MedbenchError(
+            "export.network",
+            f"{request.model}: is a program, and formats hold networks.",
+            "Name a network: FILE.py:CLASS, or one of 'medbench models'.",
+        )
     for package in {"onnx": ("onnx", "onnxscript", "onnxruntime"), "safetensors": ("safetensors",)}.get(
         form, ()
     ):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +45,7 @@ class OneOutput(nn.Module):
 
 
 def write_onnx(network: nn.Module, example: Array, facts: str, path: Path) -> None:
-    """Write ONNX with a free number of inputs, its facts as metadata.
+    """Write ONNX with a free number of inputs, its facts as metadata; torch prints nothing of a failure.
 
     Raises:
         MedbenchError: ``export.network`` with the reason of torch's exporter.
@@ -55,7 +58,7 @@ def write_onnx(network: nn.Module, example: Array, facts: str, path: Path) -> No
         "output_names": ["logits"],
         "dynamic_axes": {"images": {0: "n"}, "logits": {0: "n"}},
     }
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(network, (tensor,), str(path), dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
@@ -116,11 +119,11 @@ def write_pt2(network: nn.Module, example: Array, facts: str, path: Path) -> Non
 
 
 def _unexported(form: str, error: Exception) -> MedbenchError:
-    text = (str(error).strip().splitlines() or ["no message"])[0][:200]
+    text = textwrap.shorten((str(error).strip().splitlines() or ["no message"])[0], 160, placeholder=" …")
     return MedbenchError(
         "export.network",
         f"The network cannot be written as {form} ({type(error).__name__}: {text}).",
-        "Try another format; safetensors holds any network's weights.",
+        "Try --format torchscript or pt2; safetensors holds any network's weights.",
     )
 
 

@@ -188,13 +188,13 @@ class _Scoring:
         failures = [one.failure for one in self._results.values() if one.failure is not None]
         count = len(self.pairs)
         if not failures:
-            message = f"No reference holds a label other than 0: all {count} are empty."
+            empty = "it is" if count == 1 else f"all {count} are"
+            message = f"No reference holds a label other than 0: {empty} empty."
             return MedbenchError("data.no_labels", message, "Check --references.")
         first = failures[0]
         if len(failures) == count:
-            return MedbenchError(
-                first.code, f"None of the {count} pairs can be scored, the first: {first.reason}", first.hint
-            )
+            which = "" if count == 1 else f"None of the {count} pairs can be scored, the first: "
+            return MedbenchError(first.code, which + first.reason, first.hint)
         message = f"No reference that is read holds a label other than 0; {len(failures)} of {count} pairs "
         return MedbenchError("data.no_labels", f"{message}failed, the first: {first.reason}", first.hint)
 

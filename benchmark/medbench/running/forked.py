@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import multiprocessing
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,8 +16,24 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from medbench.core.guard import describe
+
 MOST_AHEAD_BYTES = 16 << 10
 """Size of a call up to which it is sent before the last one has ended: it fits into the pipe."""
+_END = b""
+"""Sent in place of a call, it ends the process."""
+
+
+def spare_shared_objects() -> bool:
+    """Leave the objects that copies will share out of the collector's rounds, which would copy their pages.
+
+    Returns:
+        Whether they were not left out before; then ``gc.unfreeze`` takes them in again.
+    """
+    if gc.get_freeze_count():
+        return False
+    gc.freeze()
+    return True
 
 
 class Forked:
@@ -33,7 +51,9 @@ class Forked:
         self._sending = threading.Lock()
         context = multiprocessing.get_context("fork")
         self._process = context.Process(target=_serve, args=(calls, replies, prepare, initial))
-        self._process.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of sleeping threads, which a copy lacks
+            self._process.start()
         for end in (calls, replies):
             end.close()
         atexit.register(self._process.kill)
@@ -67,12 +87,16 @@ class Forked:
 
     def _read(self) -> None:
         try:
-            error, result = self._replies.recv()
+            answer = self._replies.recv_bytes()
         except (EOFError, OSError):
             while self._due:
                 self._due.popleft().set_exception(BrokenProcessPool("The process ended in a call."))
             return
         reply = self._due.popleft()
+        try:
+            error, result = ForkingPickler.loads(answer)
+        except Exception as unreadable:  # noqa: BLE001 - belongs to whoever waits for the call
+            error, result = unreadable, None
         if error is None:
             reply.set_result(result)
         else:
@@ -83,7 +107,7 @@ class Forked:
         with self._sending:
             if not self._calls.closed:
                 with contextlib.suppress(OSError):  # of a process that has ended
-                    self._calls.send(None)
+                    self._calls.send_bytes(_END)
                 self._calls.close()
         if wait:
             self._process.join()
@@ -111,24 +135,36 @@ class Reply(Future[Any]):
 def _serve(
     calls: Connection, replies: Connection, prepare: Callable[..., None], initial: tuple[Any, ...]
 ) -> None:
+    gc.freeze()
     prepare(*initial)
     while True:
         try:
-            call = calls.recv()
+            call = calls.recv_bytes()
         except EOFError:
             return
-        if call is None:
+        if call == _END:
             return
-        replies.send_bytes(_answer(*call))
+        replies.send_bytes(_answer(call))
 
 
-def _answer(function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
-    """What the call raised and what it gave, ready to travel."""
+def _answer(call: bytes) -> Any:
+    """What a call raised and what it gave, ready to travel."""
     try:
-        answer: tuple[BaseException | None, Any] = None, function(*arguments, **keywords)
+        function, arguments, keywords = ForkingPickler.loads(call)
+        result = function(*arguments, **keywords)
     except BaseException as error:  # noqa: BLE001 - belongs to whoever waits for the call
-        answer = error, None
+        return _failure(error)
     try:
-        return ForkingPickler.dumps(answer)
+        return ForkingPickler.dumps((None, result))
     except Exception as error:  # noqa: BLE001 - a result that cannot travel is the call's error
-        return ForkingPickler.dumps((TypeError(f"its result cannot be sent: {error}"), None))
+        return _failure(TypeError(f"its result cannot be sent: {error}"))
+
+
+def _failure(error: BaseException) -> Any:
+    """What a call raised, ready to travel; in words where its class cannot be made anew."""
+    try:
+        answer = ForkingPickler.dumps((error, None))
+        ForkingPickler.loads(answer)
+    except Exception:  # noqa: BLE001 - of whatever class the error is
+        return ForkingPickler.dumps((RuntimeError(describe(error)), None))
+    return answer

@@ -144,7 +144,7 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
     if not pairs:
         raise MedbenchError(
             "data.empty",
-            f"{references}: holds no label map{'' if any(references.iterdir()) else '; it is empty'}.",
+            f"{references}: holds no file of a label map.",
             f"Give the folder of the references: {', '.join(SUFFIXES)}.",
         )
     inner = only_folder(predictions) if predictions.is_dir() else None
@@ -153,8 +153,7 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
-            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}"
-            f"{'' if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
+            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
     return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))

@@ -159,9 +159,8 @@ def load_predictor(
     path = request.weights_file
     read = Weights() if path is None else read_weights(path)
     challenge, is_known = _challenge(request, read, classes, tuple(modalities), folder)
-    network = plan_network(
-        model, challenge, {**read.facts.get("options", {}), **request.options}, request.inference.image_size
-    )
+    options = {**read.facts.get("options", {}), **request.options}
+    challenge, network = _planned(request, challenge, is_known, options)
     if network.framework is not None:
         raise MedbenchError(
             "predict.framework",
@@ -179,6 +178,28 @@ def load_predictor(
     return ArrayPredictor(
         Setup.of(RunPlan(request, challenge, network), read), is_known, values or declaration_values
     )
+
+
+def _planned(
+    request: Request, challenge: Challenge, is_known: bool, options: Mapping[str, Any]
+) -> tuple[Challenge, NetworkPlan]:
+    """The network and the challenge that it serves: one's own that gives one logit a class classes images.
+
+    Raises:
+        MedbenchError: as :func:`medbench.running.networks.plan_network`.
+    """
+    size = request.inference.image_size
+    try:
+        return challenge, plan_network(request.model, challenge, options, size)
+    except MedbenchError as error:
+        if error.code != "model.output" or is_known or challenge.card.modalities:
+            raise
+        names = next(iter(challenge.card.demands.values()))
+        whole = bare_challenge(challenge.release.folder or Path(), names, task="image_classes")
+        try:
+            return whole, plan_network(request.model, whole, options, size)
+        except MedbenchError:
+            raise error from None
 
 
 def _challenge(

@@ -59,6 +59,10 @@ def report(
     record, of_row = result.record, result.folder.parent.name == EVIDENCE
     challenge = load_challenge(record.challenge.name)
     folder = Path(predictions) if predictions else result.folder / "predictions"
+    if predictions and not folder.is_dir():
+        raise MedbenchError(
+            "predictions.missing", f"{folder}: there is no such folder.", "Check --predictions."
+        )
     cases: list[Case] = []
     if predictions or not of_row:
         cases = cases_of(result, challenge, Path(data) if data else None, progress or SilentProgress())

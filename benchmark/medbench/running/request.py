@@ -18,6 +18,7 @@ from medbench.core.extras import require_package
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
+from medbench.core.writable import refuse_unwritable
 from medbench.inference.weights import no_such_checkpoint
 from medbench.models import list_models
 from medbench.running.inference_settings import AUTO as AUTO
@@ -98,6 +99,16 @@ class CaseRequest:
     def boards_root(self) -> Path:
         """The folder of leaderboards."""
         return self.leaderboards or leaderboards_folder()
+
+    def check_places(self) -> None:
+        """Refuse folders of results that cannot be written, before anything is drawn or computed.
+
+        Raises:
+            MedbenchError: ``output.unwritable``.
+        """
+        refuse_unwritable(self.runs_root, folder=True)
+        if self.cases == "*":
+            refuse_unwritable(self.boards_root, folder=True)
 
     def load_challenge(self) -> Challenge:
         """The challenge of the request; plug-ins are loaded first and the split's name is checked.

@@ -143,6 +143,7 @@ def open_run(request: Request, progress: Progress) -> OpenedRun:
         MedbenchError: as :func:`run`.
     """
     start_time = now()
+    request.check_places()
     job = resolve(request, progress)
     subject = Subject(
         job.challenge, job.data, job.split, job.cases, manifest_sha256(job.data.root, job.cases)

@@ -29,7 +29,7 @@ from medbench.running.journal import write_journal
 from medbench.running.prediction_orders import Workers, batch_of, predict_cases
 from medbench.running.request import CaseRequest, Request
 from medbench.running.run import OpenedRun, RunEnd, finish_run, open_run
-from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows, write_shard
+from medbench.running.shard import SHARDS, Shard, holds_shard, read_shards, shard_rows, write_shard
 
 _PREDICTIONS = "predictions"
 _KEY, _FOLDER = re.compile(r"[0-9a-f]{64}"), re.compile(r"[\w+-][\w.+-]*")
@@ -53,7 +53,7 @@ def predict_shard(request: Request, shard: Shard, workers: Workers, progress: Pr
     cases = [case for batch in shard.part(batches) for case in batch]
     folder = request.runs_root / job.challenge.name / SHARDS / begin.key[:KEY_LENGTH]
     rows, timing = predict_cases(job, cases, folder / shard.name, workers, progress)
-    if timing.cases or not (folder / shard.file_name).is_file():
+    if timing.cases or not holds_shard(folder / shard.file_name):
         own = {"whole": begin.key, "shard": shard.number, "shards": shard.of, "run": _facts(begin, timing)}
         write_shard(folder / shard.file_name, own)
     return ShardScores(folder, rows)

@@ -69,10 +69,18 @@ def read_shard(path: Path) -> dict[str, Any]:
     Raises:
         MedbenchError: ``shard.damaged`` for a file that is edited, cut off or without its hash.
     """
-    lines = read_lines(path)
-    if [line.state for line in lines] != ["sealed"]:
-        raise MedbenchError("shard.damaged", f"{path}: was edited or cut off.", "Do its shard again.")
-    return dict(lines[0].row)
+    if not holds_shard(path):
+        raise MedbenchError(
+            "shard.damaged",
+            f"{path}: was edited or cut off, or has no hash, as before there were any.",
+            "Repeat the command of its shard.",
+        )
+    return dict(read_lines(path)[0].row)
+
+
+def holds_shard(path: Path) -> bool:
+    """Whether a file holds what a shard says of itself, unchanged."""
+    return [line.state for line in read_lines(path)] == ["sealed"]
 
 
 def read_shards(folders: Sequence[Path], command: str) -> list[tuple[Path, dict[str, Any]]]:

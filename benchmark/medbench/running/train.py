@@ -13,6 +13,7 @@ from medbench.core.files import sha256_json
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
+from medbench.core.writable import refuse_unwritable
 from medbench.inference.start_weights import freeze
 from medbench.models.random_state import kept_random_state
 from medbench.records.identity import manifest_sha256, plugin_settings
@@ -227,6 +228,7 @@ def train(
     present = hardware_for(own_hardware, 1 if alone else getattr(settings, "batch_size", 1))
     _try_options(network)
     began = start(subject, network)
+    refuse_unwritable(request.runs_root, folder=True)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
     folds = release.parts(request.split or release.default_split)

@@ -10,6 +10,7 @@ from typing import Any
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
+from medbench.core.text import counted
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.train import training_challenge
@@ -183,10 +184,6 @@ COST_HEADINGS = (
 )  # fmt: skip
 
 
-def _counted(number: int, one: str, several: str = "") -> str:
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
-
-
 def _count(number: int | None) -> str:
     return "–" if number is None else f"{number:,} samples"
 
@@ -204,14 +201,13 @@ def total_words(costs: Sequence[EntryCost]) -> str:
     n_unknown = len(costs) - len(operations)
     minutes = [cost.minutes * cost.trainings for cost in costs if cost.minutes is not None]
     n_cases = sum(cost.cases for cost in costs)
-    words = f"{_counted(cells, 'cell')}, {_counted(trainings, 'training')}, {_counted(n_cases, 'prediction')}"
+    words = ", ".join(map(counted, (cells, trainings, n_cases), ("cell", "training", "prediction")))
     if minutes:
         words += f", at most {sum(minutes) / 60:.1f} hours of training on one device"
     elif operations:
         words += f", {sum(operations) / 1e12:.3g} TFLOP of training"
-        are = "is" if n_unknown == 1 else "are"
-        entries = _counted(n_unknown, "entry", "entries")
-        words += f" and that of {entries}, which {are} not counted" if n_unknown else ""
+        entries = "1 entry, which is" if n_unknown == 1 else f"{n_unknown:,} entries, which are"
+        words += f" and that of {entries} not counted" if n_unknown else ""
     return f"{words}."
 
 

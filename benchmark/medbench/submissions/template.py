@@ -6,11 +6,15 @@ import json
 import os
 import re
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.task import titles
+from medbench.models import model_entry
+from medbench.running.networks import match
 from medbench.submissions.build.extensions import lint_extensions
 from medbench.submissions.findings import refuse
 from medbench.submissions.platforms import load_platform, platform_for
@@ -78,13 +82,32 @@ def submission_text(
         weights: ``auto``, ``none``, or a path from the submission file's folder.
 
     Raises:
-        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, a name that cannot
-            name an image, or ``submission.unfit`` for a model or challenge that no container would hold.
+        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``;
+            ``platform.other`` for one that takes another challenge's files; ``platform.demand`` for answers
+            that the platform does not take; ``model.task`` or ``model.form`` for a model that does not serve
+            the challenge; a name that cannot name an image; or ``submission.unfit`` for a model or challenge
+            that no container would hold.
     """
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))
     place = load_platform(platform or platform_for(challenge))
     refuse(list(lint_extensions(model, challenge, place)))
+    if place.delivers != "image" and not any(fnmatch(challenge, own) for own in place.challenges):
+        raise MedbenchError(
+            "platform.other",
+            f"{place.name} is of {', '.join(place.challenges)}, not of {challenge}.",
+            "'medbench submit platforms' lists which platform takes which challenge.",
+        )
+    entry, _ = model_entry(model).on(challenge)
+    if not entry.local:
+        match(entry, card)
+    sockets = place.template(card)
+    if "[[interfaces]]" in sockets and "[[interfaces.outputs]]" not in sockets:
+        raise MedbenchError(
+            "platform.demand",
+            f"{card.title} demands {titles(card.card.demands)}; {place.name} takes no such answers.",
+            "Hand in where the challenge is run: 'medbench predict' writes its files.",
+        )
     name = name or default_name(challenge, model)
     text = _TEMPLATE.format(
         model=model,
@@ -96,7 +119,7 @@ def submission_text(
         platform=place.name,
         weights=json.dumps(weights, ensure_ascii=False),
         method=place.method_line,
-        interfaces=place.template(card),
+        interfaces=sockets,
     )
     parse_submission(tomllib.loads(text), name)
     return _aligned(text.rstrip() + "\n")

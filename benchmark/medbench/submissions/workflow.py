@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from medbench.core.errors import MedbenchError
@@ -48,7 +49,8 @@ def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[st
     program = find_engine(engine)
     if program is None:
         yield "image: not built, as neither podman nor docker is here"
-        yield f"  elsewhere: docker build --platform linux/amd64 --tag {result.tag} {result.context}"
+        place = quote(str(result.context))
+        yield f"  elsewhere: docker build --platform linux/amd64 --tag {result.tag} {place}"
         return
     program.build(result.context, result.tag)
     yield f"image: {result.tag} ({program.name})"
@@ -199,7 +201,7 @@ def _save_image(submission: Submission, path: Path, engine: str) -> None:
             "engine.missing",
             "Saving an image needs podman or docker.",
             f"On a machine with docker: docker build --platform linux/amd64 --tag {tag} "
-            f"{path.parent / 'context'} && docker save {tag} | gzip > {path}",
+            f"{quote(str(path.parent / 'context'))} && docker save {tag} | gzip > {quote(str(path))}",
         )
     if not program.has(tag):
         raise MedbenchError("save.not_built", f"{tag}: there is no such image.", "medbench submit build FILE")

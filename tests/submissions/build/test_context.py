@@ -241,12 +241,14 @@ def test_the_build_without_an_engine_says_how_to_go_on(write_submission, small_i
     from medbench.core.progress import SilentProgress
 
     lines = list(
-        build(BuildRequest(write_submission(), small_iugc, output=tmp_path), "none", SilentProgress())
+        build(BuildRequest(write_submission(), small_iugc, output=tmp_path / "a b"), "none", SilentProgress())
     )
-    assert lines[0].startswith(f"context: {tmp_path / 'tiny' / 'context'}")
+    context = tmp_path / "a b" / "tiny" / "context"
+    assert lines[0].startswith(f"context: {context}")
     assert lines[2].strip().startswith("elsewhere: docker build --platform linux/amd64 --tag medbench/tiny:")
+    assert lines[2].endswith(f" '{context}'")
     with pytest.raises(MedbenchError) as caught:
-        list(save(write_submission(), tmp_path, "none"))
+        list(save(write_submission(), tmp_path / "a b", "none"))
     assert caught.value.code == "save.not_rehearsed"
 
 
@@ -257,6 +259,7 @@ def test_every_template_is_read_back_for_every_platform(platform):
     for challenge in challenges:
         model = "dmaf_net" if load_challenge(challenge).card.modalities else "dssau_net"
         model = model if model in list_models() else "dssau_net"
+        model = "heatmap_unet" if "landmarks" in load_challenge(challenge).card.demands else model
         text = submission_text(challenge, model, platform)
         described = parse_submission(tomllib.loads(text), "template")
         assert described.platform == platform

@@ -189,6 +189,12 @@ def aliases(depth):
     return "\n".join([*lines, f"version: *a{depth}"])
 
 
+def reordered_aliases(depth):
+    """YAML of lists that hold one another, of which the outermost stands first once it is read."""
+    lines = [f"a{level}: &a{level} [*a{level - 1}]" for level in range(1, depth)]
+    return "\n".join(["a0: &a0 []", *lines, f"<<: {{version: *a{depth - 1}}}"])
+
+
 @pytest.mark.parametrize(
     ("text", "rule", "words"),
     [
@@ -197,6 +203,9 @@ def aliases(depth):
         ("pages: " + "[" * 5000, "competition.syntax", "its lists are nested too deep"),
         ("start: 2026-13-45", "competition.syntax", "month must be in 1..12"),
         ("start: 2026-01-01 25:00:00", "competition.syntax", "hour must be in 0..23"),
+        ("a: !!bool 2", "competition.syntax", "not of the type that its tag names"),
+        ("a: !!timestamp x", "competition.syntax", "not of the type that its tag names"),
+        (reordered_aliases(3000), "competition.syntax", "its lists are nested too deep"),
         ("a: \x00", "competition.syntax", "special characters are not allowed"),
         ("#" * (1 << 24), "bundle.too_large", "competition.yaml takes 16,777,216 bytes, at most 1,048,576."),
     ],

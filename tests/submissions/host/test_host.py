@@ -202,7 +202,7 @@ def test_splits_without_references_and_other_platforms_are_refused(small_iugc, r
         host_named("codalab")
     with pytest.raises(MedbenchError):
         host(HostRequest("hc18", "codabench", release, "official_test"), tmp_path, QUIET)
-    with pytest.raises(MedbenchError, match="scores image_classes; the evaluation on grand-challenge reads"):
+    with pytest.raises(MedbenchError, match="scores image classes; the evaluation on grand-challenge reads"):
         host(HostRequest("iugc2024", "grand-challenge", small_iugc), tmp_path, QUIET)
 
 

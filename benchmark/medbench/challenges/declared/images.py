@@ -245,14 +245,14 @@ class DeclaredImageScorer(Scorer):
             MedbenchError: also ``data.size_mismatch``.
         """
         reference = self.release.read_reference(case)
-        prediction = self.exchange.read_prediction(path, reference.shape)
-        if reference.shape != prediction.shape:
+        labels = raster.read_label_map(path, expected=handed_in(reference.shape))
+        if reference.shape != labels.shape:
             raise MedbenchError(
                 "data.size_mismatch",
-                f"{path}: is {size_text(prediction.shape)} where its reference is "
-                f"{size_text(reference.shape)}.",
+                f"{path}: is {size_text(labels.shape)} where its reference is {size_text(reference.shape)}.",
                 "Resize predictions back to their image by nearest neighbour.",
             )
+        prediction = self.release.named_labels(labels, path)
         scores = self.score_arrays(reference, prediction)
         return CaseScores(scores, flags(reference, prediction))
 

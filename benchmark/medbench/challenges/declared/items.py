@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from medbench.challenges.declared.coco import CocoImage, coco_tables, read_coco
 from medbench.challenges.declared.declaration import Declaration
@@ -91,7 +91,7 @@ def read_data_set_file(path: Path) -> DataSetFile:
         raw = facts["labels"]
         by_value = all(re.fullmatch(r"\d+", str(key)) for key in raw)
         labels = {str(name): int(value) for value, name in raw.items()} if by_value else dict(raw)
-        channels = facts.get("channel_names") or facts["modality"]
+        channels = facts.get("channel_names") or facts.get("modality") or _no_channels(path)
         training = tuple(
             (_relative(one["image"]), _relative(one["label"]))
             for one in facts.get("training", ())
@@ -114,6 +114,14 @@ def read_data_set_file(path: Path) -> DataSetFile:
     in_order = dict(sorted(labels.items(), key=lambda entry: entry[1]))
     names = tuple(str(channels[key]) for key in sorted(channels, key=int))
     return DataSetFile(in_order, names, str(facts.get("file_ending", ".nii.gz")), training, tests)
+
+
+def _no_channels(path: Path) -> NoReturn:
+    raise MedbenchError(
+        "dataset_json.entry",
+        f"{path}: names no channels: channel_names (nnU-Net) or modality (MSD) is missing.",
+        'For example "channel_names": {"0": "CT"}.',
+    )
 
 
 def _relative(name: Any) -> str:
@@ -265,6 +273,10 @@ def _by_msd(declaration: Declaration, root: Path) -> Items:
 
 
 def _below(root: Path, name: str) -> Path:
+    if Path(name).is_absolute() and Path(name).is_relative_to(root):
+        inside = Path(name).relative_to(root).as_posix()
+        message = f"{root}: '{name}' is an absolute path, which holds on this machine alone."
+        raise MedbenchError("data.path_outside", message, f"Write it from the data's folder on: {inside}.")
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise MedbenchError(
             "data.path_outside",

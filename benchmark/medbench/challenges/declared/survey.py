@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medbench.challenges.declared.items import read_data_set_file
@@ -11,16 +11,28 @@ from medbench.challenges.declared.own_table import own_path, read_own_table
 from medbench.challenges.declared.splits import MEANINGS, named
 from medbench.challenges.declared.survey_coco import Survey, survey_coco
 from medbench.challenges.declared.survey_looks import add_looks
-from medbench.challenges.declared.survey_pairs import survey_pairs
+from medbench.challenges.declared.survey_pairs import survey_pairs, survey_prefixed
 from medbench.challenges.declared.templates import files_below
 from medbench.challenges.families.mr_volumes.files import check_axes
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.io import images, nifti_mha, raster
 
-_COLUMN_WORDS = {
+_COLUMN_WORDS: Mapping[str, Sequence[str]] = {
     "image": ("image", "img", "image_path", "path", "filename", "file", "bild", "datei"),
-    "mask": ("mask", "mask_path", "label_path", "segmentation", "annotation", "maske", "segmentierung"),
+    "mask": (
+        "mask",
+        "mask_path",
+        "label_path",
+        "segmentation",
+        "seg",
+        "seg_path",
+        "annotation",
+        "gt",
+        "ground_truth",
+        "maske",
+        "segmentierung",
+    ),
     "class": ("class", "label", "diagnosis", "target", "category", "klasse", "diagnose"),
     "split": ("split", "fold", "set", "subset", "partition"),
     "group": ("patient", "patient_id", "group", "subject", "subject_id", "case_group", "video", "lesion_id"),
@@ -42,12 +54,13 @@ def survey(folder: Path) -> Survey:
     for look in (_data_set_json, survey_coco, _table, survey_pairs, _class_folders):
         result = look(folder, names)
         if result is not None:
-            if result.entries.get("modalities"):
-                _refuse_planes(folder, names)
-            return result
+            return _of_planes_refused(result, folder, names)
     for name in names:
         if Path(name).suffix.lower() in (".csv", ".tsv") and "/" not in name:
             read_own_table(folder / name)  # a table that cannot be read is the likely reason
+    by_prefix = survey_prefixed(folder, names)
+    if by_prefix is not None:
+        return _of_planes_refused(by_prefix, folder, names)
     if any(name.startswith("imagesTr/") for name in names):
         raise MedbenchError(
             "data.layout_unknown",
@@ -59,18 +72,24 @@ def survey(folder: Path) -> Survey:
         "data.layout_unknown",
         f"{folder}: {len(names)} files ({', '.join(f'{n} {end}' for end, n in endings) or 'none'}) in no "
         "known layout.",
-        "Known: images/ and masks/ (or x.png and x_mask.png), nnU-Net, MSD, COCO JSON, a CSV of paths, "
-        "folders of classes.",
+        "Known: images/ and masks/ (or x.png and x_mask.png or mask_x.png), nnU-Net, MSD, COCO JSON, a CSV "
+        "of paths, folders of classes.",
     )
 
 
-def _refuse_planes(folder: Path, names: Sequence[str]) -> None:
-    """Refuse volume files of two axes, which no network for volumes takes; the first files stand for all."""
+def _of_planes_refused(result: Survey, folder: Path, names: Sequence[str]) -> Survey:
+    """The survey, refused for volume files of two axes, which no network for volumes takes.
+
+    The first files stand for all.
+    """
+    if not result.entries.get("modalities"):
+        return result
     volumes = [folder / name for name in names if images.suffix_of(Path(name)) in images.VOLUME_SUFFIXES]
     for path in volumes[:FIRST]:
         volume = guarded(path.name, lambda path=path: nifti_mha.read_geometry(path))  # type: ignore[misc]
         if not isinstance(volume, Failure) and volume.array.ndim < 3:
             check_axes(volume, path)
+    return result
 
 
 def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
@@ -113,6 +132,13 @@ def _table(folder: Path, names: Sequence[str]) -> Survey | None:
         columns = _columns(folder, rows)
         if "image" in columns and ("mask" in columns or "class" in columns):
             return _of_table(folder, name, rows, columns)
+        if "image" in columns:
+            raise MedbenchError(
+                "data.layout_unknown",
+                f"{folder / name}: has a column of images ({columns['image']}) and none of masks or classes, "
+                f"only {named(list(rows[0]))}.",
+                "Call the column mask (paths) or class (names).",
+            )
     return None
 
 

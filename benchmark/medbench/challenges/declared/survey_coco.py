@@ -109,6 +109,12 @@ def _categories(
             category = entry.get("category_id") if isinstance(entry, dict) else None
             objects[named_by_id.get(category, "") if isinstance(category, int) else ""] += 1
             count += 1
+    if not ids:
+        raise MedbenchError(
+            "data.coco",
+            f"{folder / next(iter(files))}: names no category.",
+            'Add them: "categories": [{"id": 1, "name": "polyp"}].',
+        )
     own_ids = {name: id for name, id in sorted(ids.items(), key=lambda one: one[1]) if objects[name]}
     return own_ids or ids, objects, count
 

@@ -18,6 +18,8 @@ MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth",
               "segmentation", "segmentations", "masken", "maske")  # fmt: skip
 MASK_ENDINGS = (*(f"_{word}" for word in MASK_WORDS), "_seg")
 IMAGE_ENDINGS = ("_image", "_img")
+MASK_STARTS = (*(f"{word}_" for word in MASK_WORDS), "seg_")
+IMAGE_STARTS = (*(f"{word}_" for word in IMAGE_WORDS), "im_")
 FEW_GROUPS, MANY_IMAGES = 10, 10
 """Folders below which, and images in each from which, folders look like hospitals rather than patients."""
 SPLIT, GROUP = "{split}", "{group}"
@@ -55,10 +57,31 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
     """The declaration of images with masks; ``None`` where the folder holds none.
 
     Raises:
-        MedbenchError: ``data.layout_unknown`` where no template says in which folders they lie.
+        MedbenchError: ``data.layout_unknown`` where no template says in which folders they lie, or where
+            images and masks share no name.
     """
-    readable = [name for name in names if images.suffix_of(Path(name)) in images.SUFFIXES]
-    sides = _two_trees(readable) or _case_folders(readable) or _side_by_side(readable)
+    readable = _readable(names)
+    trees = _two_trees(readable)
+    result = _survey(folder, trees or _case_folders(readable) or _side_by_side(readable))
+    if result is None and trees:
+        raise _unpaired(folder, trees)
+    return result
+
+
+def survey_prefixed(folder: Path, names: Sequence[str]) -> Survey | None:
+    """The declaration of images with masks whose names begin with ``mask_``; ``None`` without any.
+
+    Raises:
+        MedbenchError: as :func:`survey_pairs`.
+    """
+    return _survey(folder, _prefixed(_readable(names)))
+
+
+def _readable(names: Sequence[str]) -> list[str]:
+    return [name for name in names if images.suffix_of(Path(name)) in images.SUFFIXES]
+
+
+def _survey(folder: Path, sides: _Sides | None) -> Survey | None:
     pictures, masks = _by_key(sides) if sides else ({}, {})
     both = sorted(set(masks) & set(pictures), key=lambda key: pictures[key].name)
     if not both:
@@ -90,6 +113,18 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
         "splits": splits if len(splits) > 1 else {"rule": "by group", "seed": 0, "test": 0.2, "val": 0.1},
     }  # fmt: skip
     return result
+
+
+def _unpaired(folder: Path, trees: _Sides) -> MedbenchError:
+    """The error for folders of images and of masks that share no name."""
+    pictures, masks = (sorted(one.name for one in side) for side in trees)
+    return MedbenchError(
+        "data.layout_unknown",
+        f"{folder}: of {len(pictures)} images and {len(masks)} masks none share a name, such as "
+        f"{pictures[0]} and {masks[0]}.",
+        "Name each mask as its image (x.png, or x_mask.png), or declare them by a CSV with the columns image "
+        "and mask.",
+    )
 
 
 def _by_key(sides: _Sides) -> tuple[Mapping[_Key, _File], Mapping[_Key, _File]]:
@@ -206,6 +241,26 @@ def _side_by_side(names: Sequence[str]) -> _Sides | None:
         is_mask = stem.lower().endswith(ending)
         case, own = _cut(stem, ending if is_mask else of_images)
         (masks if is_mask else pictures).append(_File(name, parts, case, f"{{case}}{own}", "/".join(parts)))
+    return pictures, masks
+
+
+def _prefixed(names: Sequence[str]) -> _Sides | None:
+    """``x.png`` or ``image_x.png``, and ``mask_x.png``, in one folder."""
+    counts = Counter(
+        start for name in names for start in MASK_STARTS if _stem(name).lower().startswith(start)
+    )
+    if not counts:
+        return None
+    of_masks = counts.most_common(1)[0][0]
+    others = [stem for name in names if not (stem := _stem(name).lower()).startswith(of_masks)]
+    of_images = next((start for start in IMAGE_STARTS if all(stem.startswith(start) for stem in others)), "")
+    pictures, masks = list[_File](), list[_File]()
+    for name in names:
+        parts, stem = Path(name).parts[:-1], _stem(name)
+        is_mask = stem.lower().startswith(of_masks)
+        place = len(of_masks if is_mask else of_images)
+        file = _File(name, parts, stem[place:], f"{stem[:place]}{{case}}", "/".join(parts))
+        (masks if is_mask else pictures).append(file)
     return pictures, masks
 
 

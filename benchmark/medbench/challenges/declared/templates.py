@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from medbench.core.errors import MedbenchError
 from medbench.io.gate.listing import is_metadata
 
 PLACEHOLDERS = ("case", "split", "group", "class")
+SECOND_FILES = {".hdr": ".img", ".raw": ".mhd", ".zraw": ".mhd"}
+"""Suffix of a volume's second file -> suffix of the one that is read."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -52,13 +54,24 @@ def check_template(template: str) -> None:
 
 
 def files_below(root: Path) -> list[str]:
-    """Paths of all files below a folder, relative to it, sorted, metadata of file systems left out."""
+    """Paths of all files below a folder, relative to it and sorted.
+
+    Metadata of file systems and the second file of a volume (``x.hdr`` beside ``x.img``) are left out.
+    """
     names: list[str] = []
     for place, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not is_metadata(name))
         base = Path(place).relative_to(root)
-        names += [(base / name).as_posix() for name in files if not is_metadata(name)]
+        own = set(files)
+        names += [
+            (base / name).as_posix() for name in files if not is_metadata(name) and not _is_second(name, own)
+        ]
     return sorted(names)
+
+
+def _is_second(name: str, names: Collection[str]) -> bool:
+    stem, suffix = os.path.splitext(name)
+    return stem + SECOND_FILES.get(suffix.lower(), suffix + " ") in names
 
 
 def matches(root: Path, template: str, names: Sequence[str]) -> list[Match]:

@@ -14,6 +14,7 @@ from medbench.challenges.declared.columns import Column, score_columns, worst_sc
 from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.items import Item
 from medbench.challenges.declared.release import DeclaredRelease
+from medbench.challenges.exchange import size_text
 from medbench.challenges.families.mr_volumes.exchange import MRVolumeExchange
 from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
 from medbench.challenges.families.mr_volumes.scoring import MRVolumeScorer
@@ -25,6 +26,7 @@ from medbench.core.guard import Failure, guarded
 from medbench.core.sample import Prediction
 from medbench.core.score import Score, Status
 from medbench.io import nifti_mha
+from medbench.io.gate.expected import Expected
 
 
 class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
@@ -35,6 +37,22 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
     """
 
     label_advice = "Name it under labels of the declaration, or correct the file."
+
+    def read_labels(self, path: Path, expected: Expected | None = None) -> Volume:
+        """A label map as the family reads it; of a prediction the size comes before the values.
+
+        Raises:
+            MedbenchError: as the family's, and ``data.geometry`` for a prediction of another size.
+        """
+        due = None if expected is None else expected.shape
+        own = None if due is None else nifti_mha.read_geometry(path, expected=expected).shape
+        if due is not None and own is not None and own != tuple(due):
+            raise MedbenchError(
+                "data.geometry",
+                f"{path}: is {size_text(own)} where its reference is {size_text(due)}.",
+                "Write predictions in the reference's geometry.",
+            )
+        return super().read_labels(path, expected)
 
     def read_modalities(self, case: Case) -> dict[str, Volume]:
         """The modalities of a case on one grid; a 4-D file holds all of them.

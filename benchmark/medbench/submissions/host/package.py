@@ -9,6 +9,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
+from medbench.core.task import titles
 from medbench.running.data import resolve_data
 from medbench.submissions.containers.archives import make_uniform
 from medbench.submissions.host import codabench, grand_challenge
@@ -79,10 +80,11 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
 
 def _require_label_maps(challenge: Challenge) -> None:
     """Refuse a challenge whose answers are more than the label maps that jobs hand over."""
-    others = ", ".join(task for task in challenge.card.demands if task != "label_map")
+    others = [task for task in challenge.card.demands if task != "label_map"]
     if others:
         raise MedbenchError(
             "host.task",
-            f"{challenge.title} scores {others}; the evaluation on grand-challenge reads label maps alone.",
+            f"{challenge.title} scores {titles(others)}; the evaluation on grand-challenge reads label maps "
+            "alone.",
             "Choose --platform codabench, which takes the challenge's own files.",
         )

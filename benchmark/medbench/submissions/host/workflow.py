@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
+from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
@@ -42,9 +44,14 @@ def host_challenge(
         engine: engine that builds, rehearses and saves the image; ``none`` leaves the build to others.
 
     Raises:
-        MedbenchError: as :func:`host`, :func:`find_engine`, :func:`rehearse_host` and :meth:`Engine.build`.
+        MedbenchError: ``predictions.missing``, or as :func:`host`, :func:`find_engine`,
+            :func:`rehearse_host` and :meth:`Engine.build`.
     """
     program = find_engine(engine)
+    if predictions is not None and not predictions.exists():
+        raise MedbenchError(
+            "predictions.missing", f"{predictions}: there is no such folder or file.", "Check --predictions."
+        )
     evaluation = host(request, output, progress)
     if evaluation.is_synthetic:
         yield (
@@ -76,9 +83,9 @@ def host_challenge(
 def _image_lines(evaluation: EvaluationProgram, engine: Engine | None, progress: Progress) -> Iterator[str]:
     """Build the image and, where it is uploaded itself, save it."""
     if engine is None:
-        command = f"docker build --platform linux/amd64 --tag {evaluation.tag} {evaluation.image}"
+        command = f"docker build --platform linux/amd64 --tag {evaluation.tag} {quote(str(evaluation.image))}"
         if evaluation.platform == "grand-challenge":
-            command += f" && docker save {evaluation.tag} | gzip > {evaluation.archive}"
+            command += f" && docker save {evaluation.tag} | gzip > {quote(str(evaluation.archive))}"
         yield f"image: not built; elsewhere: {command}"
         return
     progress.say(f"Building {evaluation.tag} with {engine.name}.")

@@ -76,18 +76,22 @@ def parse_yaml(text: bytes) -> Any:
     """The value of a YAML text.
 
     Raises:
-        ValueError: for whatever is no YAML, dates that no calendar has, lists nested too deep, and aliases
-            that repeat without end or more than :data:`MOST_VALUES` values.
+        ValueError: for whatever is no YAML, dates that no calendar has, values of another type than their
+            tag's, lists nested too deep, and aliases that repeat without end or more than
+            :data:`MOST_VALUES` values.
     """
     import yaml
 
     try:
         value = yaml.safe_load(text)
+        count = _count(value, {})
     except yaml.YAMLError as failure:
         raise ValueError(" ".join(str(failure).split())) from failure
     except RecursionError as failure:
         raise ValueError("its lists are nested too deep") from failure
-    if _count(value, {}) > MOST_VALUES:
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as failure:
+        raise ValueError("one of its values is not of the type that its tag names") from failure
+    if count > MOST_VALUES:
         raise ValueError(f"its aliases repeat more than {MOST_VALUES:,} values")
     return value
 

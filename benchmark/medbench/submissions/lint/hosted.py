@@ -14,17 +14,23 @@ from medbench.submissions.findings import Finding, error
 from medbench.submissions.lint.competition import AGAIN, lint_competition
 from medbench.submissions.lint.image import lint_instructions, lint_lock, lint_upload
 from medbench.submissions.platforms.grand_challenge import GrandChallenge
-from medbench.submissions.serving.session import FACTS
+from medbench.submissions.serving.session import FACTS, MANIFEST
 
 
 def lint_hosted(path: Path) -> Iterator[Finding]:
     """Findings on a folder that ``medbench submit host`` wrote, or on a competition bundle's zip.
 
     Raises:
-        MedbenchError: ``host.unknown`` for a folder that holds none.
+        MedbenchError: ``host.unknown`` for a folder that holds none, such as that of a submission's build.
     """
     if path.suffix == ".zip":
         yield from lint_competition(path)
+    elif (path / "context" / "app" / MANIFEST).is_file():
+        raise MedbenchError(
+            "host.unknown",
+            f"{path}: is what medbench submit build wrote of a submission.",
+            "Give the submission's file: submissions/<challenge>/<name>.toml.",
+        )
     elif (path / "context").is_dir():
         yield from _lint_evaluation(path)
         archive = path / f"{path.resolve().name}.tar.gz"
