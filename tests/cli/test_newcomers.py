@@ -67,10 +67,10 @@ def test_a_pattern_that_nothing_matches_says_so(verb, command):
         (("evaluate", "-c", "hc18", "-p", "{file}"), "{file}: is neither a folder of predictions nor a zip."),
         (("evaluate", "-c", "hc18", "-p", "{empty}", "--data", "{file}"), "{file}: is a file, not a folder."),
         (("evaluate", "-c", "hc18", "--predictions-json", "{absent}"), "{absent}: there is no such file."),
-        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no file of a label map."),
+        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no label map; it is empty."),
         (
             ("evaluate", "-r", "{file}", "-p", "{empty}"),
-            "{empty}: holds no prediction for the one reference in {file}.",
+            "{empty}: holds no prediction for the one reference in {file}; it holds no label map at all.",
         ),
         (("merge", "{absent}"), "{absent}: there is no such folder."),
         (("merge", "{empty}"), "{empty}: holds no finished shard."),
