@@ -11,6 +11,7 @@ from medbench.cli.console import fail, print_table
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.writable import of_system, refuse_device, refuse_unwritable
+from medbench.io import raster
 
 NOWHERE = "/proc"
 """A folder that takes no file, from root neither."""
@@ -67,10 +68,10 @@ def test_a_pattern_that_nothing_matches_says_so(verb, command):
         (("evaluate", "-c", "hc18", "-p", "{file}"), "{file}: is neither a folder of predictions nor a zip."),
         (("evaluate", "-c", "hc18", "-p", "{empty}", "--data", "{file}"), "{file}: is a file, not a folder."),
         (("evaluate", "-c", "hc18", "--predictions-json", "{absent}"), "{absent}: there is no such file."),
-        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no file of a label map."),
+        (("evaluate", "-r", "{empty}", "-p", "{empty}"), "{empty}: holds no label map; it is empty."),
         (
             ("evaluate", "-r", "{file}", "-p", "{empty}"),
-            "{empty}: holds no prediction for the one reference in {file}.",
+            "{empty}: holds no prediction for the one reference in {file}; it holds no label map at all.",
         ),
         (("merge", "{absent}"), "{absent}: there is no such folder."),
         (("merge", "{empty}"), "{empty}: holds no finished shard."),
@@ -304,3 +305,16 @@ def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, t
     first, hint = lines(command("submit", "check", tmp_path / "entry"))
     assert first.endswith("is what medbench submit build wrote of a submission. [host.unknown]")
     assert hint.startswith("Give the submission's file")
+
+
+def test_predictions_of_fresh_weights_say_so_unless_they_are_asked_for(command, tmp_path):
+    pytest.importorskip("torch")
+    raster.write_image(tmp_path / "images/a.png", np.zeros((64, 64, 3), np.uint8))
+    words = ("predict", "-m", "dssau_net.test", "--images", tmp_path / "images", "--classes", "2", "-o")
+    line = "No weights given: dssau_net.test has fresh ones, so its answers mean nothing."
+    told = command(*words, tmp_path / "one")
+    assert (told.code, line in told.err) == (0, True)
+    told = command(*words, tmp_path / "two", "--weights", "none")
+    assert (told.code, line in told.err) == (0, False)
+    words = ("export", "-m", "dssau_net.test", "--classes", "2", "--format", "safetensors", "-o")
+    assert line in command(*words, tmp_path / "x.safetensors").err
