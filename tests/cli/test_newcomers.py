@@ -11,6 +11,7 @@ from medbench.cli.console import fail, print_table
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.writable import of_system, refuse_device, refuse_unwritable
+from medbench.io import raster
 
 NOWHERE = "/proc"
 """A folder that takes no file, from root neither."""
@@ -304,3 +305,16 @@ def test_the_folder_of_a_build_is_not_taken_for_an_evaluation_program(command, t
     first, hint = lines(command("submit", "check", tmp_path / "entry"))
     assert first.endswith("is what medbench submit build wrote of a submission. [host.unknown]")
     assert hint.startswith("Give the submission's file")
+
+
+def test_predictions_of_fresh_weights_say_so_unless_they_are_asked_for(command, tmp_path):
+    pytest.importorskip("torch")
+    raster.write_image(tmp_path / "images/a.png", np.zeros((64, 64, 3), np.uint8))
+    words = ("predict", "-m", "dssau_net.test", "--images", tmp_path / "images", "--classes", "2", "-o")
+    line = "No weights given: dssau_net.test has fresh ones, so its answers mean nothing."
+    told = command(*words, tmp_path / "one")
+    assert (told.code, line in told.err) == (0, True)
+    told = command(*words, tmp_path / "two", "--weights", "none")
+    assert (told.code, line in told.err) == (0, False)
+    words = ("export", "-m", "dssau_net.test", "--classes", "2", "--format", "safetensors", "-o")
+    assert line in command(*words, tmp_path / "x.safetensors").err

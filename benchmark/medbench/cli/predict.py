@@ -125,7 +125,7 @@ def _predict_images(
     from medbench.cli.parsing import parse_classes, parse_values
     from medbench.core.writable import refuse_unwritable
     from medbench.running.predict_images import check_images, predict_images
-    from medbench.running.predictors import load_predictor
+    from medbench.running.predictors import load_predictor, say_fresh_weights
     from medbench.running.request_file import request_of
 
     if "challenge" in options:
@@ -148,4 +148,5 @@ def _predict_images(
         folder=images,
         values=limits,
     )
+    say_fresh_weights(request, predictor.network, ConsoleProgress())
     return predict_images(predictor, images, output, ConsoleProgress())

@@ -23,7 +23,7 @@ from medbench.inference.volumes import VolumeContract
 from medbench.models import model_entry
 from medbench.models.local.exported import EMBEDDED, load_exported
 from medbench.running.job import FoldedJob, resolve
-from medbench.running.predictors import load_predictor
+from medbench.running.predictors import load_predictor, say_fresh_weights
 from medbench.running.request import Request
 from medbench.running.setup import Setup
 
@@ -149,6 +149,7 @@ def _subject(
         inference=request.inference,
     )
     setup = predictor.setup
+    say_fresh_weights(request, setup.network, progress)
     sides = (_size(setup),) * (3 if setup.network.sees_volumes else 2)
     random = np.random.default_rng(derived_seed(0))
     inputs = random.standard_normal((IMAGES, setup.network.in_channels, *sides)).astype(np.float32)

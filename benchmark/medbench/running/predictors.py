@@ -16,13 +16,22 @@ from medbench.challenges.declared.bare import BARE, bare_challenge
 from medbench.challenges.declared.images import scaled_to_one
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.progress import Progress
 from medbench.core.sample import Sample, VolumeSample
 from medbench.inference.predictor import Predictor
 from medbench.io import images
 from medbench.io.gate.listing import list_folder
 from medbench.models import model_entry
 from medbench.running.networks import NetworkPlan, plan_network
-from medbench.running.request import NONE, Inference, Request, RunPlan, check_inference, request_fields
+from medbench.running.request import (
+    AUTO,
+    NONE,
+    Inference,
+    Request,
+    RunPlan,
+    check_inference,
+    request_fields,
+)
 from medbench.running.setup import Setup
 from medbench.running.weights import Weights, read_weights
 
@@ -123,6 +132,15 @@ class ArrayPredictor:
             predictor = self.setup.predictor()
             self.__dict__["_made"] = predictor
         return predictor
+
+
+def say_fresh_weights(request: Request, network: NetworkPlan, progress: Progress) -> None:
+    """Say that a network has fresh weights because nobody gave others; ``--weights none`` asks for them."""
+    if request.weights == AUTO and network.entry.learns:
+        progress.say(
+            f"No weights given: {network.name} has fresh ones, so its answers mean nothing. Give --weights "
+            "FILE, or --weights none if that is meant."
+        )
 
 
 def load_predictor(
