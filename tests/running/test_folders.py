@@ -335,7 +335,8 @@ def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monk
         evaluate_folders(references, predictions, ["dice"])
 
 
-def test_a_memory_limit_without_its_unit_is_told(tmp_path, command):
+def test_a_memory_limit_without_its_unit_is_told(tmp_path, command, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_MEMORY_LIMIT", "")  # which the command sets, and this puts back
     words = ("evaluate", "-r", tmp_path, "-p", tmp_path, "--metrics", "dice", "--memory-limit")
     assert "--memory-limit 8 is 8 bytes, too little for any image." in command(*words, "8").err
     assert "holds no label map" in command(*words, "1MiB").err
