@@ -29,6 +29,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.inference.weights import save_checkpoint
 from medbench.io import raster
+from medbench.models import model_entry
+from medbench.models.registry import check_options
 from medbench.running.samples import MARKER, file_hashes
 
 README = pages.DOCS.parent / "README.md"
@@ -231,6 +233,20 @@ def test_what_the_reference_says_is_printed_by_the_program():
         command = typer.main.get_command(app)
         for word in call:
             command = command.commands[word]
+
+
+@pytest.mark.parametrize("name", ["studies.md", "pretraining.md"])
+def test_studies_that_pages_show_name_models_with_their_options_and_challenges(name):
+    text = (pages.DOCS / name).read_text(encoding="utf-8")
+    studies = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
+    studies = [study for study in studies if "models" in study]
+    assert studies
+    for study in studies:
+        for model in study["models"]:
+            model = {"model": model} if isinstance(model, str) else model
+            check_options(model_entry(model["model"]), model.get("set", {}))
+        for data in study["data"]:
+            load_challenge(data["challenge"])
 
 
 def test_the_readme_is_short_and_promises_no_index():
