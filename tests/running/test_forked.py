@@ -20,6 +20,9 @@ class Odd(Exception):
     def __init__(self, first, second):
         super().__init__(f"{first} and {second}")
 
+    def __reduce__(self):
+        return Odd, self.args
+
 
 class Unreadable:
     """Can be sent, and not be read."""
