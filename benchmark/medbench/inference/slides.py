@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.files import sha256_json
-from medbench.core.machine import usable_cores
+from medbench.core.machine import return_freed_memory_of_other_shapes, usable_cores
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.sample import Prediction, Sample
 from medbench.core.slides import ListedMask, Slide, SlideSettings, StoredMask
@@ -231,6 +231,7 @@ class SlidePredictor:
     def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path) -> ListedMask | StoredMask:
         """The map at the working level, thresholded and cleaned."""
         foreground_map = StoredMask(folder / "map.raw", grid.map_shape)
+        return_freed_memory_of_other_shapes(grid.map_shape)
         with _workers() as workers:
             if is_in_squares(grid):
                 objects = MapObjects(foreground_map, grid, self.settings)
