@@ -59,7 +59,7 @@ _shape_of_kept: tuple[int, ...] | None = None
 
 
 def keep_freed_memory() -> None:
-    """Keep the memory of freed arrays for the arrays to come; a large network is up to a fifth faster by it.
+    """Keep the memory of freed arrays for the arrays to come; large networks need less time by it.
 
     Otherwise the system takes the pages of large arrays back and clears them for each pass anew. This is for
     medbench's own programs: it holds for the whole process. Settings by ``MALLOC_…`` and ``GLIBC_TUNABLES``

@@ -68,6 +68,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def counted_are(number: int, noun: str) -> str:
+    """A number with its noun and the verb.
+
+    >>> counted_are(1, "case"), counted_are(2, "case")
+    ('1 case is', '2 cases are')
+    """
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+
+
 def markdown_text(words: str) -> str:
     """Words for a cell of Markdown: one line, without HTML, links, code or another column."""
     text = printable(words, None)

@@ -10,7 +10,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
-from medbench.core.text import counted
+from medbench.core.text import counted_are
 from medbench.records.measures import metric_records, subgroup_records
 from medbench.records.schema import RunRecord
 from medbench.statistics.intervals import point_estimate
@@ -28,8 +28,7 @@ def disagreement(record: RunRecord, rows: Sequence[CaseRow]) -> str:
     for status in ("ok", "failed", "missing"):
         count, record_count = statuses.count(status), getattr(record.counts, status)
         if count != record_count:
-            are = "is" if count == 1 else "are"
-            return f"{counted(count, 'case')} {are} {status}, the record says {record_count}"
+            return f"{counted_are(count, 'case')} {status}, the record says {record_count}"
     if len({row.case for row in rows}) != len(rows):
         return "a case stands there twice"
     try:

@@ -51,12 +51,6 @@ def refuse_output(output: Path, *folders: Path) -> None:
     Raises:
         MedbenchError: ``output.unwritable``.
     """
-    if output.is_dir():
-        raise MedbenchError(
-            "output.unwritable",
-            f"{output}: is a folder.",
-            f"Name a file, as {output / 'scores.jsonl'}.",
-        )
     refuse_unwritable(output)
     place = output.resolve()
     for folder in folders:

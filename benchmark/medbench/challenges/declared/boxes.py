@@ -17,7 +17,7 @@ from medbench.challenges.families.image_boxes.scoring import COLUMNS, BoxColumn,
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
-from medbench.core.text import counted
+from medbench.core.text import counted_are
 from medbench.io import raster
 
 KEYS = "coco_image"
@@ -77,8 +77,7 @@ class DeclaredBoxRelease(DeclaredRelease, ImageBoxRelease):
             if one.path not in case_images and one.path.suffix.lower() in raster.SUFFIXES
         ]
         if alone:
-            are = "is" if len(alone) == 1 else "are"
-            text = f"{counted(len(alone), 'image')} {are} in no JSON file: {named(alone)}."
+            text = f"{counted_are(len(alone), 'image')} in no JSON file: {named(alone)}."
             yield Finding("warning", text, "An image without objects belongs into images too.")
 
     def content_findings(self, items: Sequence[Item]) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json
-from medbench.core.text import counted
+from medbench.core.text import counted, counted_are
 
 KEEP_APART = "Scores would be of near duplicates: keep each group in one split."
 FACT = "declaration"
@@ -150,8 +150,7 @@ def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
         text = f"{len(alone)} of {len(items.cases)} images have no mask: {named(alone)}."
         yield Finding("error", text, "Add the masks; such a case cannot be scored or learnt from.")
     if missing:
-        are = "is" if len(missing) == 1 else "are"
-        text = f"{counted(len(missing), 'image')} {are} named and not there: {named(missing)}."
+        text = f"{counted_are(len(missing), 'image')} named and not there: {named(missing)}."
         yield Finding("error", text, "Add them, or remove their rows.")
     if items.stray_masks:
         names = named([path.name for path in items.stray_masks])
@@ -173,8 +172,7 @@ def _split_findings(
     absent = sorted(case for split, case in entries if (split, case) not in present)
     accept = f" To take the splits as the data are now, remove {file}." if has_splits else ""
     if fresh:
-        are = "is" if len(fresh) == 1 else "are"
-        text = f"{counted(len(fresh), 'case')} {are} in no split: {named(sorted(fresh))}."
+        text = f"{counted_are(len(fresh), 'case')} in no split: {named(sorted(fresh))}."
         yield Finding("warning", text, f"Splits are never drawn anew; they stay unused.{accept}")
     if absent:
         are = "is" if len(absent) == 1 else "are"
