@@ -30,6 +30,10 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise MedbenchError(
                 "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
             )
+        if name.strip() in settings:
+            raise MedbenchError(
+                "option.malformed", f"{name.strip()} is given twice.", "Give each setting once."
+            )
         try:
             settings[name.strip()] = json.loads(value)
         except json.JSONDecodeError:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.core.text import counted
-from medbench.training.recipes.checking import check_budget, check_settings, settings_of
+from medbench.training.recipes.checking import check_budget, check_scales, check_settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -241,6 +241,10 @@ class BoxRecipe(Recipe):
     warmup_steps: int = 0
     batch_of_rate: int = 0
     class_balance: Literal["none", "sampling"] = "none"
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        check_scales(self.least_scale, self.most_scale)
 
     def rate(self) -> float:
         """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
