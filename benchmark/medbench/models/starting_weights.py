@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medbench.core.errors import MedbenchError
+from medbench.core.folders import at_home
 
 
 def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
@@ -24,6 +25,7 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
         MedbenchError: ``weights.missing``, ``weights.unsafe``, ``weights.corrupt`` or
             ``weights.not_a_state_dict``.
     """
+    path = at_home(path)
     if not path.is_file():
         raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", f"Check {option}.")
     try:
