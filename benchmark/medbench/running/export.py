@@ -21,6 +21,7 @@ from medbench.core.writable import refuse_unwritable
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import model_entry
+from medbench.models.blocks.finite import refuse_not_finite
 from medbench.models.local.exported import EMBEDDED, load_exported
 from medbench.running.job import FoldedJob, resolve
 from medbench.running.predictors import load_predictor, say_fresh_weights
@@ -80,7 +81,8 @@ def export(
 
     Raises:
         MedbenchError: ``export.suffix``, ``output.unwritable``, ``export.network`` for networks that formats
-            do not hold, ``export.parity`` for answers beyond the tolerance, and then no file is left.
+            do not hold; ``network.not_finite`` for answers that are no numbers, or ``export.parity`` for
+            answers beyond the tolerance, and then no file is left.
     """
     if output.suffix != SUFFIXES[form]:
         raise MedbenchError(
@@ -228,6 +230,8 @@ def _compare(
     with torch.inference_mode():
         first = torch.cat([network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
         second = torch.cat([exported_network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
+    refuse_not_finite(first)
+    refuse_not_finite(second)
     scale = max(1.0, float(first.abs().max()))
     same = (
         (first.argmax(1) == second.argmax(1)).float().mean()
