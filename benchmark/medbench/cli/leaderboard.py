@@ -53,8 +53,8 @@ def build(
         print_json([str(path) for path in paths])
     else:
         typer.echo("\n".join(map(str, [*paths, index])))
-    for error in errors:
-        print_error(error)
+    for each in errors:
+        print_error(each)
     raise typer.Exit(1 if errors else 0)
 
 

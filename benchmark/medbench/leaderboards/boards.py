@@ -369,7 +369,7 @@ def _published(challenge: Challenge) -> Iterator[Table]:
 def _best_first(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
     def badness(entry: Entry) -> float:
         cell = entry.cells.get(metric.name)
-        return _badness(cell and cell.value, metric)
+        return _badness(None if cell is None else cell.value, metric)
 
     return tuple(sorted(entries, key=badness))
 
