@@ -25,8 +25,11 @@ def build(
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index."""
-    from medbench.cli.console import print_json
+    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index.
+
+    A board that cannot be written is told and leaves the others alone.
+    """
+    from medbench.cli.console import print_error, print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.leaderboards.results import build_board, measured_challenges, write_index
@@ -37,12 +40,22 @@ def build(
         raise MedbenchError(
             "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
         )
-    paths = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
+    paths, errors = list[Path](), list[MedbenchError]()
+    for name in names:
+        try:
+            paths += build_board(folder, name, runs or runs_folder())
+        except MedbenchError as error:
+            errors.append(error)
+    if not paths:
+        raise errors[0]
     index = write_index(folder)
     if as_json:
         print_json([str(path) for path in paths])
     else:
         typer.echo("\n".join(map(str, [*paths, index])))
+    for each in errors:
+        print_error(each)
+    raise typer.Exit(1 if errors else 0)
 
 
 @app.command("verify", short_help="Check every row and page against its evidence.")
