@@ -152,6 +152,15 @@ def references(
     typer.echo((leaderboards or leaderboards_folder()) / challenge / "README.md")
 
 
+def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """Rows whose last cell, the source, is a number where rows share sources, and the sources by number."""
+    sources = list(dict.fromkeys(row[-1] for row in rows))
+    if len(sources) == len(rows):
+        return rows, []
+    numbered = [[*row[:-1], f"[{sources.index(row[-1]) + 1}]"] for row in rows]
+    return numbered, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+
+
 @app.command("show", short_help="Print a challenge's tables.")
 def show(
     challenge: arguments.ShownChallenge,
@@ -183,11 +192,13 @@ def show(
         for whole in board.tables:
             short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
             table = dataclasses.replace(whole, metrics=short)
-            rows = [cells(table, entry) for entry in table.entries]
+            rows, sources = [cells(table, entry) for entry in table.entries], []
+            if table.kind == "published":
+                rows, sources = _numbered_sources(rows)
             wrap = [len(short) + 1] if table.kind == "published" else [1]
             print_table(f"{board.title}. {table.title}", headings(table), rows, wrap=wrap)
-            for fact in facts(table):
-                typer.echo(fact)
+            for line in (*sources, *facts(table)):
+                typer.echo(line)
             if len(short) < len(whole.metrics):
                 further = counted(len(whole.metrics) - len(short), "further column")
                 typer.echo(f"{further} in the other formats (--format).")

@@ -115,8 +115,8 @@ def command(
     options = "".join(f" --set {setting}" for setting in settings or [])
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
-        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place} finds these weights."
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
+        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place}"
     )
 
 

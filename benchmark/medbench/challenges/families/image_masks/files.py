@@ -20,6 +20,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
+from medbench.core.text import counted
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
@@ -84,9 +85,10 @@ class ImageMaskRelease(Release):
     def cases(self, root: Path, split: str) -> list[Case]:
         """The cases of a split; a case with a missing mask fails when it is scored."""
         self.check_split(split)
-        pairs = self.pairs_of(self.pairs(root), split)
+        images = self.pairs(root)
+        pairs = self.pairs_of(images, split)
         if not pairs:
-            raise MedbenchError("data.empty", f"{root}: holds no image of split {split}.", self.data_hint)
+            raise self.empty_split(root, split, counted(len(images), "image"))
         return [Case(pair.id, {"image": pair.image}, {"labels": pair.mask}, pair.group) for pair in pairs]
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
