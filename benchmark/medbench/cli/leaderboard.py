@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]
 
 @app.command("show", short_help="Print a challenge's tables.")
 def show(
+    context: typer.Context,
     challenge: arguments.ShownChallenge,
     form: Annotated[
         str, typer.Option("--format", "-f", help="table, markdown, latex, csv or html.")
@@ -181,6 +183,8 @@ def show(
     from medbench.leaderboards.results import load_board
     from medbench.leaderboards.table_text import cells, facts, headings, notes
 
+    if as_json:
+        refuse_ignored(context, ("form",), "with --json", "Leave one of the two out.")
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))
     board = load_board(leaderboards or leaderboards_folder(), challenge, runs or runs_folder())

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from medbench.core.machine import memory_bytes
 from medbench.core.registry import nearest_names
 from medbench.core.text import printable
 from medbench.inference.facts import read_facts
-from medbench.inference.wrappers import DICTIONARIES, peelings, unwrapped
+from medbench.inference.wrappers import dictionaries, peelings, unwrapped, wholes
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,8 @@ _TORCH_SIGNATURES = (b"PK", b"\x80")
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 """Usual endings of checkpoints."""
 FACTS_KEY = "medbench"
+_FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
+"""In torch's refusal of a pickle, the type that it would make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,9 @@ def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str,
 def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> Checkpoint:
     """The checkpoint in a file, read once and without running code in it.
 
-    Files of torch and of safetensors, bare state dictionaries and the usual wrappers (``state_dict``,
-    ``model``, ``net``, ``network``; :mod:`medbench.inference.wrappers`) are understood.
+    Files of torch and of safetensors, bare state dictionaries and those that lie in the file as its only one
+    or under a usual entry (``state_dict``, ``model``, ``net`` …; :mod:`medbench.inference.wrappers`) are
+    understood.
 
     Args:
         path: the file.
@@ -111,7 +115,8 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
     import torch
 
     for name, tensor in state.items():
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
+        values = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(values).all()):
             raise MedbenchError(
                 "weights.not_finite",
                 f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "
@@ -122,31 +127,54 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
 
 def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
-    import torch
 
     contents = _stored(content, path)
     facts: dict[str, Any] = {}
-    state = contents
     if _is_safetensors(content) and (text := _metadata(content).get(FACTS_KEY)):
         facts = read_facts(text, path)
-    elif isinstance(contents, dict):
-        if isinstance(contents.get(FACTS_KEY), str):
-            facts = read_facts(contents[FACTS_KEY], path)
-        state = next(
-            (contents[name] for name in DICTIONARIES if isinstance(contents.get(name), dict)), contents
-        )
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(key, str) for key in state)
-        or not all(isinstance(t, torch.Tensor) and _is_plain(t) for t in state.values())
-    ):
+    elif isinstance(contents, dict) and isinstance(contents.get(FACTS_KEY), str):
+        facts = read_facts(contents[FACTS_KEY], path)
+    states = dictionaries(contents, _is_state) if isinstance(contents, dict) else {}
+    if len(states) == 1:
+        return next(iter(states.values())), facts
+    if states:
         raise MedbenchError(
-            "weights.not_a_state_dict",
-            f"{path}: holds no state dictionary.",
-            "Expected parameter names and tensors.",
+            "weights.several",
+            f"{path}: holds several state dictionaries: {', '.join(map(printable, states))}.",
+            "Save the one to use in a file of its own.",
         )
-    return state, facts
+    raise MedbenchError(
+        "weights.not_a_state_dict",
+        f"{path}: holds no state dictionary{_no_tensors(contents)}.",
+        "Expected parameter names and tensors.",
+    )
+
+
+def _is_state(value: Any) -> bool:
+    """Whether a value is a dictionary of names and plain tensors."""
+    import torch
+
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(name, str) for name in value)
+        and all(isinstance(tensor, torch.Tensor) and _is_plain(tensor) for tensor in value.values())
+    )
+
+
+def _no_tensors(contents: Any) -> str:
+    """The first entries that are no plain tensors, where others are."""
+    import torch
+
+    if not isinstance(contents, dict):
+        return ""
+    tensors = [name for name, value in contents.items() if isinstance(value, torch.Tensor)]
+    others = [
+        printable(str(name))
+        for name, value in contents.items()
+        if not (isinstance(value, torch.Tensor) and _is_plain(value))
+    ]
+    return f": its entries {', '.join(others[:3])} are no plain tensors" if tensors and others else ""
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
@@ -179,12 +207,20 @@ def _stored(content: bytes, path: Path) -> Any:
                 f"{path}: refused: it is no file of torch or safetensors, and reading others could run code.",
                 "Give the .pt or .safetensors file of a training.",
             ) from error
+        kind = _FOREIGN.search(str(error))
         raise MedbenchError(
             "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
+            f"{path}: refused: it holds more than tensors and plain values"
+            f"{f' ({printable(kind[1])})' if kind else ''}, so loading it could run code.",
             "Ask its author for a plain state_dict or a safetensors file.",
         ) from error
     except Exception as error:
+        if "TorchScript" in str(error):
+            raise MedbenchError(
+                "weights.not_a_state_dict",
+                f"{path}: is a network of TorchScript, not a checkpoint.",
+                f"Run the network itself: -m file:{path}.",
+            ) from error
         raise MedbenchError(
             "weights.corrupt",
             f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
@@ -216,7 +252,7 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
         MedbenchError: ``weights.mismatch`` naming the first parameters that do not fit.
     """
     own = network.state_dict()
-    state = _in_our_names(model_name, own, checkpoint.state)
+    state = _in_our_names(model_name, own, checkpoint.state, source)
     missing = [key for key in own if key not in state]
     excess = [key for key in state if key not in own]
     wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -234,15 +270,29 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
 
 
 def _in_our_names(
-    model_name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]
+    model_name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], source: str
 ) -> dict[str, torch.Tensor]:
-    """The weights without wrappers, in our names where they are in the authors'."""
+    """The weights without wrappers, in our names where they are in the authors'.
+
+    Raises:
+        MedbenchError: ``weights.several`` where the file holds the network's parameters more than once.
+    """
     from medbench.models import model_entry, official_state_dict
 
     candidates = list(peelings(state))
     for candidate in candidates:
         if set(own) & set(candidate):
             return candidate
+    parts = wholes(state, own)
+    if len(parts) > 1:
+        raise MedbenchError(
+            "weights.several",
+            f"{source}: holds the network's parameters {len(parts)} times: under "
+            f"{', '.join(printable(beginning.rstrip('.')) for beginning in parts)}.",
+            "Save those to use in a file of their own.",
+        )
+    if parts:
+        return next(iter(parts.values()))
     if not model_entry(model_name).official_keys:
         return candidates[0]
     for candidate in candidates[:0:-1]:
