@@ -12,12 +12,13 @@ from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
 from medbench.challenges.declared.release import KEEP_APART
-from medbench.challenges.declared.splits import named, refuse_few, shared_groups, split_ids
+from medbench.challenges.declared.splits import refuse_few, shared_groups, split_ids
 from medbench.challenges.declared.survey import survey
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
 from medbench.core.errors import MedbenchError
 from medbench.core.project import PROJECT_FILE, find_project, read_project
+from medbench.core.text import named
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from medbench.challenges.declared.declaration import Declaration
-from medbench.challenges.declared.items import MOST_NAMED, Item
+from medbench.challenges.declared.items import Item
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json, write_json
+from medbench.core.text import agreeing, counted, named
 
 CROSS_VALIDATION = "folds"
 MEANINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -94,7 +95,7 @@ def _refuse_moved(
     ]
     if moves:
         file = declaration.splits_file
-        cases = "case has" if len(moves) == 1 else "cases have"
+        cases = agreeing(len(moves), "case has", "cases have")
         raise MedbenchError(
             "splits.changed",
             f"{declaration.name}: {len(moves)} {cases} moved since {file.name} was written: {named(moves)}.",
@@ -207,13 +208,9 @@ def _few(declaration: Declaration, groups: Mapping[str, Sequence[str]], what: st
             f"patient, name the patient: --group 'EXPRESSION' on names such as {example}; --group '(.+)' "
             "takes each image for itself. Else add hospitals or ask for fewer splits."
         )
+    are = agreeing(len(groups), "is", "are")
     return MedbenchError(
         "splits.few",
-        f"{declaration.name}: {len(groups)} groups with a reference are too few for {what}.",
+        f"{declaration.name}: {counted(len(groups), 'group')} with a reference {are} too few for {what}.",
         hint,
     )
-
-
-def named(names: Sequence[object]) -> str:
-    """A count's first names: ``a, b, c, d, e, …``."""
-    return ", ".join(str(name) for name in names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")

@@ -18,6 +18,7 @@ from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import counted
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
@@ -147,7 +148,7 @@ class ListedImageRelease(Release, Generic[I]):
                 f"{split}: {len(images)} of the release's {whole} images{remark}.",
                 "A subset: its scores are marked so and never stand beside those of the whole split.",
             )
-        return Finding("note", f"{split}: {len(images)} images{remark}.")
+        return Finding("note", f"{split}: {counted(len(images), 'image')}{remark}.")
 
 
 def unreadable(image: ListedImage, failure: Failure) -> Finding:

@@ -20,6 +20,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
+from medbench.core.text import counted
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
@@ -116,9 +117,8 @@ class ImageMaskRelease(Release):
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
             pairs_of_it = [report.pair for report in reports if oddity in report.oddities]
             first = pairs_of_it[0].image if oddity.startswith("images") else pairs_of_it[0].mask
-            findings.append(
-                Finding("note", f"{len(pairs_of_it)} of {len(pairs)} {oddity}, the first is {first}.")
-            )
+            count = f"{len(pairs_of_it)} of {counted(len(pairs), 'pair')}"
+            findings.append(Finding("note", f"{count}: {oddity}; the first is {first}."))
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
             owners: dict[str, list[Pair]] = {}
@@ -142,7 +142,7 @@ class ImageMaskRelease(Release):
         facts = self.split_facts(split)
         whole = facts.cases if facts else None
         if not whole or present == whole:
-            return Finding("note", f"{split}: {present} images.")
+            return Finding("note", f"{split}: {counted(present, 'image')}.")
         if present == 0:
             return Finding("note", f"{split}: none of the release's {whole} images.")
         return Finding(
