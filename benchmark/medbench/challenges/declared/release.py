@@ -14,6 +14,7 @@ from medbench.challenges.declared.splits import (
     fold_names,
     rule_text,
     shared_groups,
+    shared_text,
     split_ids,
     split_meaning,
     split_names,
@@ -88,7 +89,7 @@ class DeclaredRelease(Release):
         has_splits = self.declaration.splits.rule == "given"
         groups, count = shared_groups(items.cases, by_split, self.disjoint_splits()[0])
         if groups:
-            text = f"{root}: {_shared_text(groups, count)}"
+            text = f"{root}: {shared_text(groups, count)}"
             anew = f"Drawn by other groups: remove {self.declaration.splits_file.name} to draw them anew."
             raise MedbenchError("splits.group_shared", text, KEEP_APART if has_splits else anew)
         by_id = {item.id: item for item in items.cases if not has_splits or item.split == split}
@@ -180,9 +181,4 @@ def _split_findings(
         yield Finding("error", text, f"Add them; until then scores are marked as of a subset.{accept}")
     groups, count = shared_groups(items.cases, by_split, apart)
     if groups:
-        yield Finding("error", _shared_text(groups, count), KEEP_APART)
-
-
-def _shared_text(groups: Sequence[str], count: int) -> str:
-    lie = agreeing(len(groups), "lies", "lie")
-    return f"{len(groups)} of {count} groups {lie} in more than one split: {named(groups)}."
+        yield Finding("error", shared_text(groups, count), KEEP_APART)

@@ -120,6 +120,12 @@ def shared_groups(
     return sorted(group for group, splits in owners.items() if len(splits) > 1), len(owners)
 
 
+def shared_text(groups: Sequence[str], count: int) -> str:
+    """A sentence on groups that lie in more than one split, of ``count`` groups in all."""
+    lie = agreeing(len(groups), "lies", "lie")
+    return f"{len(groups)} of {count} groups {lie} in more than one split: {named(groups)}."
+
+
 def refuse_few(declaration: Declaration, items: Sequence[Item]) -> None:
     """Refuse a declaration whose splits cannot be drawn, before anything is written.
 

@@ -146,9 +146,10 @@ def _templates(folder: Path, sides: _Sides) -> tuple[str, str]:
     pictures, masks = (_template(side) for side in sides)
     if pictures is None or masks is None or (GROUP in pictures) != (GROUP in masks):
         folders = sorted({"/".join(one.folders) for side in sides for one in side})
+        lie = agreeing(len(sides[0]), "image with a mask lies", "images with masks lie")
         raise MedbenchError(
             "data.layout_unknown",
-            f"{folder}: images and masks lie in {counted(len(folders), 'folder')} ({named(folders)}), which "
+            f"{folder}: {len(sides[0])} {lie} in {counted(len(folders), 'folder')} ({named(folders)}), which "
             "no one template names.",
             "Put them into images/ and masks/, with a folder a patient in both or above both, or declare "
             "them by a CSV of paths.",

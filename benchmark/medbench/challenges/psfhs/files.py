@@ -166,7 +166,7 @@ class PSFHSRelease(ImageMaskRelease):
         """The label map, with an oddity for a structure that it lacks."""
         labels = read_label_map(pair.mask)
         absent = [name for label, name in self.card.labels.items() if label and label not in labels]
-        return labels, [f"label maps hold no {name}" for name in absent]
+        return labels, [f"label maps: no {name}" for name in absent]
 
 
 def _group(number: int) -> str:
