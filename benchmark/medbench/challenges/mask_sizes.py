@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from medbench.challenges.exchange import size_text
 from medbench.core.errors import MedbenchError
@@ -15,11 +16,27 @@ from medbench.io.gate.expected import handed_in
 READERS = 4
 RESIZE_BACK = "Resize predictions back to the size of their image by nearest neighbour."
 ON_ITS_GRID = "Bring predictions back to the grid of their volume, in the same order of axes."
+OF_VALUES = ("data.label_unknown", "data.mask_not_binary", "data.not_finite")
+"""Codes of refusals for values; of volumes ``data.not_a_label_map`` too, elsewhere that of a colour image."""
 OTHER_SIZE = "Crop or resize the mask as its image was, by nearest neighbour, or leave the image out."
+
+
+class Shaped(Protocol):
+    """An array or a volume."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        ...
+
+
+S = TypeVar("S", bound=Shaped)
 
 
 def refuse_other_sizes(pairs: Iterable[tuple[Path, Path]]) -> None:
     """Refuse masks whose size is not that of their image, by the headers of the files.
+
+    In files of volumes height and width are compared, as the first axis may hold an image's channels.
 
     Args:
         pairs: image and mask; those of which one is no image and no volume are left out.
@@ -77,46 +94,45 @@ def check_size(mask: Path | str, own: Sequence[int], due: Sequence[int], hint: s
 
 def _sizes(pair: tuple[Path, Path]) -> tuple[Path, tuple[int, ...], tuple[int, ...]]:
     image, mask = pair
-    return mask, _plane(mask), _plane(image)
+    return mask, images.read_shape(mask)[-2:], images.read_shape(image)[-2:]
 
 
 def check_mask_sizes(
     reference: tuple[Path, Sequence[int]],
-    prediction: tuple[Path, Sequence[int] | None],
+    prediction: tuple[Path, Sequence[int]],
     image_size: Callable[[], Sequence[int]],
 ) -> None:
     """Refuse reference and prediction of two sizes, by the name of whichever differs from its image.
 
     Args:
         reference: its file and size.
-        prediction: its file and size; ``None`` where the size is not known yet.
+        prediction: its file and size.
         image_size: reads the size of the image.
 
     Raises:
         MedbenchError: ``data.size_mismatch``, or as ``image_size``.
     """
-    own = prediction[1]
-    if own is not None and tuple(own) != tuple(reference[1]):
+    if tuple(prediction[1]) != tuple(reference[1]):
         due = image_size()
         check_size(*reference, due)
-        check_size(prediction[0], own, due, RESIZE_BACK)
+        check_size(*prediction, due, RESIZE_BACK)
 
 
 def check_prediction_size(
-    path: Path, own: Sequence[int] | None, due: Sequence[int], hint: str = RESIZE_BACK
+    path: Path, own: Sequence[int], due: Sequence[int], hint: str = RESIZE_BACK
 ) -> None:
     """Refuse a prediction whose size is not that of its reference.
 
     Args:
         path: the prediction.
-        own: its shape; ``None`` where that is not known yet.
+        own: its shape.
         due: shape of the reference.
         hint: what to do.
 
     Raises:
         MedbenchError: ``data.size_mismatch``.
     """
-    if own is not None and tuple(own) != tuple(due):
+    if tuple(own) != tuple(due):
         raise MedbenchError(
             "data.size_mismatch",
             f"{path}: is {size_text(own)} where its reference is {size_text(due)}.",
@@ -124,25 +140,33 @@ def check_prediction_size(
         )
 
 
-def prediction_size(path: Path, due: Sequence[int]) -> tuple[int, ...] | None:
-    """Shape of a prediction by the header of its file; ``None`` for a file of no image type.
+def sized(read: Callable[[], S], path: Path, axes: int, check: Callable[[Sequence[int]], None]) -> S:
+    """A prediction of the right size; of another size it is refused by its size and not by its values.
 
-    The shape is told before the values are looked at: odd values of a mask of another size come of its
-    resizing. Of a plane in a file of volumes, alone or three times, it is that of the plane.
+    Odd values of a mask of another size come of its resizing, so that the size is what a person must hear of.
 
     Args:
-        path: the prediction.
-        due: shape of the reference.
+        read: reads the prediction and refuses odd values.
+        path: the file.
+        axes: of the reference.
+        check: refuses a shape.
 
     Raises:
-        MedbenchError: what the gate refuses of a header.
+        MedbenchError: as ``check`` and ``read``.
     """
-    if images.suffix_of(path) not in images.SUFFIXES:
-        return None
-    own = images.read_shape(path, expected=handed_in(tuple(due)))
-    return own[1:] if len(due) == 2 and len(own) == 3 and own[0] in (1, 3) else own
+    try:
+        prediction = read()
+    except MedbenchError as error:
+        suffix = images.suffix_of(path)
+        of_volumes = suffix in images.VOLUME_SUFFIXES and error.code == "data.not_a_label_map"
+        if of_volumes or (error.code in OF_VALUES and suffix in images.SUFFIXES):
+            check(_shape(path, axes))
+        raise
+    check(prediction.shape)
+    return prediction
 
 
-def _plane(path: Path) -> tuple[int, ...]:
-    """Height and width of an image, in a file of volumes too, whose first axis may hold its channels."""
-    return images.read_shape(path)[-2:]
+def _shape(path: Path, axes: int) -> tuple[int, ...]:
+    """Shape by the header of a file; of a plane in a file of volumes, alone or three times, the plane's."""
+    own = images.read_shape(path, expected=handed_in())
+    return own[1:] if axes == 2 and len(own) == 3 and own[0] in (1, 3) else own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.mask_sizes import (
     check_prediction_size,
     check_size,
-    prediction_size,
     refuse_other_sizes,
+    sized,
 )
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding, findings_of
@@ -244,8 +245,12 @@ class DeclaredImageScorer(Scorer):
             MedbenchError: also ``data.size_mismatch``.
         """
         reference = self.release.read_reference(case)
-        check_prediction_size(path, prediction_size(path, reference.shape), reference.shape)
-        prediction = self.exchange.read_prediction(path, reference.shape)
+        prediction = sized(
+            partial(self.exchange.read_prediction, path, reference.shape),
+            path,
+            reference.ndim,
+            partial(check_prediction_size, path, due=reference.shape),
+        )
         scores = self.score_arrays(reference, prediction)
         return CaseScores(scores, flags(reference, prediction))
 

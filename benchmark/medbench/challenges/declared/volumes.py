@@ -80,7 +80,7 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
         files = [*case.reference.values(), *case.inputs.values()][:2] if case.reference else []
         sizes = guarded(case.id, lambda: [nifti_mha.read_geometry(path).shape[-3:] for path in files])
         if not isinstance(sizes, Failure) and len(sizes) == 2:
-            check_size(files[0], *sizes)
+            check_size(files[0], sizes[0], sizes[1])
         yield from super().check_case(case)
 
     def check_unlabelled(self, case: Case) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.drawn_biometry import angle_of_points
 from medbench.challenges.iugc2025.files import IUGC2025Release
 from medbench.challenges.iugc2025.table import Points, point_text, read_points
-from medbench.challenges.mask_sizes import RESIZE_BACK, check_size, prediction_size
+from medbench.challenges.mask_sizes import RESIZE_BACK, check_size, sized
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -100,9 +101,11 @@ class IUGC2025Exchange(Exchange):
         if images.suffix_of(path) == ".csv":
             return read_points(path, handed_in=True).points(case.id)
         shape = self.release.read_image(case.inputs["image"]).shape[:2]
-        check_size(path, prediction_size(path, shape) or shape, shape, RESIZE_BACK)
-        labels = np.squeeze(images.read_labels(path, expected=handed_in(shape)).array)
-        check_size(path, labels.shape, shape, RESIZE_BACK)
+
+        def read() -> npt.NDArray[np.integer]:
+            return np.squeeze(images.read_labels(path, expected=handed_in(shape)).array)
+
+        labels = sized(read, path, len(shape), partial(check_size, path, due=shape, hint=RESIZE_BACK))
         try:
             return mask_points(_decoded(labels, path))
         except LandmarkError as error:

@@ -13,6 +13,7 @@ contours of slides are shifted in place while they are compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from medbench.challenges.kpis.masks import (
     read_grey_mask,
     with_group,
 )
-from medbench.challenges.mask_sizes import check_mask_sizes, prediction_size, refuse_other_sizes
+from medbench.challenges.mask_sizes import check_mask_sizes, refuse_other_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -215,12 +216,15 @@ class KPIsPatchScorer(Scorer):
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the image.
         """
         reference = self.release.read_reference(case)
-        check_mask_sizes(
-            (case.reference["mask"], reference.shape),
-            (path, prediction_size(path, reference.shape)),
-            lambda: eight_bit.read_rgb(case.inputs["image"]).shape[:2],
-        )
-        prediction = read_binary_prediction(path, reference.shape)
+
+        def check(own: Sequence[int]) -> None:
+            check_mask_sizes(
+                (case.reference["mask"], reference.shape),
+                (path, own),
+                lambda: eight_bit.read_rgb(case.inputs["image"]).shape[:2],
+            )
+
+        prediction = sized(partial(read_binary_prediction, path, reference.shape), path, 2, check)
         scores = with_group(case, self.score_arrays(reference, prediction), ["dice"])
         marks = flags((reference > THRESHOLD).view(np.uint8), prediction.view(np.uint8))
         return CaseScores(scores.scores, {**scores.evidence, **marks})

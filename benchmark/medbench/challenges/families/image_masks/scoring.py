@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from medbench.challenges.card import Card
 from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
-from medbench.challenges.mask_sizes import check_mask_sizes, prediction_size
+from medbench.challenges.mask_sizes import check_mask_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
@@ -73,14 +74,16 @@ class ImageMaskScorer(Scorer):
             MedbenchError: as :meth:`score_file`.
         """
         reference = self.release.read_reference(case)
-        own = (case.reference["labels"], reference.shape)
-        check_mask_sizes(own, (path, prediction_size(path, reference.shape)), partial(self._image_size, case))
-        prediction = self.exchange.read_prediction(path, reference.shape)
-        check_mask_sizes(own, (path, prediction.shape), partial(self._image_size, case))
-        return reference, prediction
 
-    def _image_size(self, case: Case) -> tuple[int, ...]:
-        return self.release.read_image(case.inputs["image"]).shape[:2]
+        def check(own: Sequence[int]) -> None:
+            check_mask_sizes(
+                (case.reference["labels"], reference.shape),
+                (path, own),
+                lambda: self.release.read_image(case.inputs["image"]).shape[:2],
+            )
+
+        read = partial(self.exchange.read_prediction, path, reference.shape)
+        return reference, sized(read, path, reference.ndim, check)
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, prediction_size
+from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, sized
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
@@ -44,9 +45,12 @@ class MRVolumeRelease(Release):
         """
         if expected is None:
             check_alone(path, images.VOLUME_SUFFIXES)
-        elif expected.shape is not None:
-            check_prediction_size(path, prediction_size(path, expected.shape), expected.shape, ON_ITS_GRID)
-        volume = images.read_labels(path, expected=expected)
+        read = partial(images.read_labels, path, expected=expected)
+        if expected is None or expected.shape is None:
+            volume = read()
+        else:
+            check = partial(check_prediction_size, path, due=expected.shape, hint=ON_ITS_GRID)
+            volume = sized(read, path, len(expected.shape), check)
         check_axes(volume, path)
         check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
         return volume

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
-from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, check_size, prediction_size
+from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, check_size, sized
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration, worst_slices
@@ -99,14 +99,17 @@ class SlicedVolumeExchange(Exchange):
             MedbenchError: when the file is missing or damaged, ``data.size_mismatch`` for another shape than
                 the reference's, ``data.label_unknown`` for other labels.
         """
-        if shape is not None:
-            check_prediction_size(path, prediction_size(path, shape), shape, ON_ITS_GRID)
-        if images.suffix_of(path) in hdf5.SUFFIXES:
-            volume = Volume(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"])
+
+        def read() -> Volume:
+            if images.suffix_of(path) in hdf5.SUFFIXES:
+                return Volume(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"])
+            return images.read_labels(path, expected=handed_in(shape))
+
+        if shape is None:
+            volume = read()
         else:
-            volume = images.read_labels(path, expected=handed_in(shape))
-        if shape is not None:
-            check_prediction_size(path, volume.shape, shape, ON_ITS_GRID)
+            check = functools.partial(check_prediction_size, path, due=shape, hint=ON_ITS_GRID)
+            volume = sized(read, path, len(shape), check)
         labels = self._checked(volume.array, path)
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
