@@ -26,7 +26,8 @@ def read_head(path: Path) -> npt.NDArray[np.uint8]:
     if len(values) > 2 or (values.any() and values.max() not in (1, 255)) or (values.size == 2 and values[0]):
         raise MedbenchError(
             "data.mask_not_binary",
-            f"{path}: is no outline or mask, it holds the values {named(values.tolist())}; 0 and 255 are expected.",
+            f"{path}: is no outline or mask, it holds the values {named(values.tolist())}; "
+            "0 and 255 are expected.",
             "Copy the original PNG again; a resized or JPEG-compressed outline cannot be filled exactly.",
         )
     return filled_outline((lines > 0).astype(np.uint8), path)
