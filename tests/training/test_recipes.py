@@ -71,6 +71,38 @@ def test_a_training_takes_the_papers_recipe_on_the_papers_data(model, challenge)
     assert plan["start"]["value"] == "fresh weights"
 
 
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+INPUTS = {
+    ("brau_net_pp", "synapse"): (224, *HALF, 7),
+    ("brau_net_pp", "isic2018"): (256, *IMAGENET, 8),
+    ("brau_net_pp", "cvc_clinicdb"): (256, *IMAGENET, 8),
+    ("brau_net_pp.isic", "isic2018"): (256, *IMAGENET, 8),
+    ("brau_net_pp.isic", "synapse"): (224, *HALF, 7),
+    ("mslau_net", "synapse"): (224, *HALF, None),
+    ("mslau_net", "cvc_clinicdb"): (256, *IMAGENET, None),
+    ("mslau_net", "isic2018"): (256, *IMAGENET, None),
+    ("medformer_tiny", "isic2018"): (256, *IMAGENET, 8),
+    ("medformer_small", "isic2018"): (256, *IMAGENET, 8),
+    ("medformer_small", "cvc_clinicdb"): (256, *IMAGENET, 8),
+    ("medformer_small", "synapse"): (224, *HALF, 7),
+    ("medformer_base", "synapse"): (224, *HALF, 7),
+    ("medformer_base", "isic2018"): (256, *IMAGENET, 8),
+    ("medformer_base", "cvc_clinicdb"): (256, *IMAGENET, 8),
+}
+"""Model and challenge -> size, mean and deviation of the input in the program of that data set, and regions a side."""
+
+
+@pytest.mark.parametrize(("model", "challenge"), INPUTS)
+def test_a_network_sees_the_input_of_the_authors_program_for_the_data_set(model, challenge):
+    network = plan_network(model, load_challenge(challenge), {})
+    contract = network.contract()
+    options = {name: option.default for name, option in network.entry.options.items()} | network.all_options
+    assert (contract.size, contract.mean, contract.std, options.get("n_win")) == INPUTS[model, challenge]
+    assert (contract.scale, contract.channel_order) == (255.0, "RGB")
+    assert recipe_for(load_challenge(challenge), network, None).image_size == contract.size
+
+
 def test_a_trainer_of_nnunets_decides_what_the_recipe_does_not():
     plan = outline_training("nnunet", "synapse", recipe_changes={"trainer": "nnUNet_Primus_M_Trainer"})
     settings = {name: entry["value"] for name, entry in plan["settings"].items()}
