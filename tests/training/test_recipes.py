@@ -12,7 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.models import model_entries
 from medbench.running.networks import plan_network, recipe_for
 from medbench.running.train import outline_training
-from medbench.training.recipes import FOLDER, list_recipes, load_recipe, load_recipe_as
+from medbench.training.recipes import FOLDER, list_recipes, load_recipe, load_recipe_as, recipe_document
 
 COLUMNS = (
     *("optimizer", "learning_rate", "weight_decay", "schedule", "loss"),
@@ -90,7 +90,7 @@ INPUTS = {
     ("medformer_base", "isic2018"): (256, *IMAGENET, 8),
     ("medformer_base", "cvc_clinicdb"): (256, *IMAGENET, 8),
 }
-"""Model and challenge -> size, mean and deviation of the input in the program of that data set, and regions a side."""
+"""Model and challenge -> size, mean, deviation and regions a side in the program of that data set."""
 
 
 @pytest.mark.parametrize(("model", "challenge"), INPUTS)
@@ -134,6 +134,20 @@ def test_each_setting_names_where_it_comes_from():
     stained = outline_training("smp/unet", "kpis_patch")["settings"]["augmentation"]
     assert stained == {"value": "stain", "source": "card of kpis_patch"}
     assert outline_training("smp/unet", "kpis_patch")["settings"]["epochs"]["source"] == "medbench"
+
+
+def test_recipes_of_published_programs_name_them():
+    for family, name, program in (
+        ("boxes", "retinanet", "references/detection"),
+        ("landmarks", "official", "IUGC2025@bc8fce2"),
+        ("image_labels", "linear_probe", "CM-CGNS@4e75806"),
+    ):
+        document = recipe_document(family, name)
+        assert program in document.of("learning_rate")
+        assert document.of("validation") == "medbench"
+    for family in ("image_classes", "image_labels"):
+        probe = load_recipe(family, "linear_probe")
+        assert (probe.seed, probe.decay, probe.optimizer, probe.weight_decay) == (43, "all", "adamw", 1e-6)
 
 
 def test_every_recipe_that_a_card_or_a_family_names_is_there():

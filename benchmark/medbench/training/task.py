@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -95,12 +96,16 @@ class NetworkTask(LightningModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters in groups that decay and that do not, by the recipe's ``decay``."""
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return self.decay_groups(self.network.parameters())
+
+    def decay_groups(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+        """Those of the parameters that learn, in groups by the recipe's ``decay``."""
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
         if self.recipe.decay == "all":
-            return [{"params": parameters}]
+            return [{"params": learning}]
         return [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in learning if p.ndim > 1]},
+            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
     def rate(self) -> float:

@@ -55,8 +55,8 @@ class Recipe:
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
             by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section;
             ``flip_scale_drop`` flips each way at 0.25, turns by up to 45 degrees and scales by 0.9 to 1.1 at
-            0.25, and blackens eight squares of 8 pixels a side at 0.5; ``scale_rotate`` turns by up to 10
-            degrees and scales by 0.9 to 1.1 at 0.5;
+            0.25 with reflections beyond the edges, and blackens eight squares of 8 pixels a side at 0.5;
+            ``scale_rotate`` turns by up to 10 degrees and scales by 0.9 to 1.1 at 0.5;
             ``mirror`` flips volumes along each axis at 0.5 and scales each modality by 0.9 to 1.1;
             ``turn_mirror`` also turns volumes by −10 to 9 degrees in one plane, and scales and shifts each
             plane of each modality on its own.
