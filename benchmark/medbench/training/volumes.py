@@ -18,7 +18,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.inference.volumes import VolumeContract
 from medbench.training.data import Batches, Key, ShuffledSampler, split
-from medbench.training.losses import batch_dice
+from medbench.training.losses import held_out_dice
 from medbench.training.missing_modalities import expected_counts, random_subset
 from medbench.training.task import SegmentationTask
 from medbench.training.volume_augmentation import mirrored, rescaled, rotated
@@ -218,7 +218,7 @@ class VolumeTask(SegmentationTask):
         """Mean Dice of the structures on held-out patches."""
         patches, labels, present = batch[:3]
         self.log_dice(
-            batch_dice(self._logits(patches, present), labels, self.num_classes), len(patches), batch_idx
+            held_out_dice(self._logits(patches, present), labels, self.num_classes), len(patches), batch_idx
         )
 
     def _logits(self, patches: Tensor, present: Tensor) -> Tensor:
