@@ -91,10 +91,10 @@ class _ReflectedAffine(torch.nn.Module):
         sides = image.shape[-2:]
         reach = [min(side - 1, round(REACH * side)) for side in reversed(sides)]
         affine = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
-        moved: tuple[torch.Tensor, torch.Tensor] = v2.Compose(
+        pair: tuple[torch.Tensor, torch.Tensor] = v2.Compose(
             [v2.Pad(reach, padding_mode="reflect"), affine, v2.CenterCrop(sides)]
         )(image, labels)
-        return moved
+        return pair
 
 
 def augmentation(name: str) -> torch.nn.Module | None:
