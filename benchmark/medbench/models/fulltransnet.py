@@ -191,8 +191,8 @@ class FullTransNet(nn.Module):
             )
         memory = self.encode(frames, global_frames)
         tokens = self.embedding(decoder_features[:, places])
-        positions = self.positions[:, : decoder_features.shape[1]][:, places]
-        tokens = (2 * tokens if self.published else tokens) + positions
+        place_codes = self.positions[:, : decoder_features.shape[1]][:, places]
+        tokens = (2 * tokens if self.published else tokens) + place_codes
         for layer in self.decoder:
             tokens = layer(tokens, memory)
         return tokens
