@@ -62,6 +62,15 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def first_line(message: object) -> str:
+    """The first line of an error's text.
+
+    >>> first_line(ValueError("no such size\\nTraceback …")), first_line(ValueError())
+    ('no such size', 'no message')
+    """
+    return (str(message).strip().splitlines() or ["no message"])[0]
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where there is not exactly one.
 

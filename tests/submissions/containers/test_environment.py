@@ -1,4 +1,4 @@
-"""Variables of the environment that hold no number neither end a build without a word nor miscount threads."""
+"""Environment variables that hold no number neither end a build without a word nor miscount threads."""
 
 import sys
 
