@@ -196,7 +196,8 @@ def show(
         for whole in board.tables:
             short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
             table = dataclasses.replace(whole, metrics=short)
-            rows, sources = [cells(table, entry) for entry in table.entries], []
+            rows = [cells(table, entry) for entry in table.entries]
+            sources: list[str] = []
             if table.kind == "published":
                 rows, sources = _numbered_sources(rows)
             wrap = [len(short) + 1] if table.kind == "published" else [1]
