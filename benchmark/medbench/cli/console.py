@@ -78,7 +78,6 @@ def print_table(
         table.add_column(
             Text(name),
             justify="right" if numeric else "left",
-            no_wrap=position not in wrap,
             overflow="fold",
             width=widths[position],
         )
@@ -100,17 +99,20 @@ def _widths(
 ) -> list[int]:
     """Widths of the columns: no cell loses a letter, and those in ``wrap`` share what is left of ``room``.
 
-    The first column is never folded, and the others only where that breaks no usual word.
+    The first column is never folded, the others only where that breaks no usual word: a heading everywhere,
+    cells in the columns in ``wrap``.
     """
     from rich.cells import cell_len
 
     least, most = [], []
     for position, cells in enumerate(zip(headings, *rows, strict=True)):
-        longest = max(cell_len(line) for cell in cells for line in cell.split("\n"))
-        word = max((cell_len(word) for cell in cells for word in cell.split()), default=0)
-        narrow = max(_LEAST_FOLDED, min(word, _LONGEST_WORD))
-        most.append(max(longest, _LEAST if position else 0))
-        least.append(min(most[-1], narrow) if position and position in wrap else most[-1])
+        lengths = [max(map(cell_len, cell.split("\n"))) for cell in cells]
+        words = [max(map(cell_len, cell.split()), default=0) for cell in cells]
+        most.append(max(*lengths, _LEAST if position else 0))
+        narrow = max(_LEAST, words[0], *lengths[1:])
+        if position in wrap:
+            narrow = max(_LEAST_FOLDED, min(max(words), _LONGEST_WORD))
+        least.append(min(most[-1], narrow) if position else most[-1])
     spare = max(0, room - sum(least) - 3 * len(least) - 1)
     order = sorted(range(len(least)), key=lambda position: most[position] - least[position])
     for place, position in enumerate(order):

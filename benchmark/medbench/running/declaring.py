@@ -100,8 +100,8 @@ def declare(
         lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
     elif not any(item.group for item in cases):
         lines.append(
-            "groups: none, each case stands alone. Cases of one patient or video must share a split: name what "
-            f"they share by --group, a regular expression on names such as {cases[0].id}"
+            "groups: none, each case stands alone. Cases of one patient or video must share a split: name "
+            f"what they share by --group, a regular expression on names such as {cases[0].id}"
         )
     lines += [
         f"splits: {counts}{place}",
