@@ -46,6 +46,14 @@ def test_a_piped_table_is_as_wide_as_columns_says(width, monkeypatch):
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.parametrize("setting", ["abc", "-5", "0", "8e1", ""])
+def test_columns_that_name_no_width_are_as_if_there_were_none(setting, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    expected = invoke("models", "--match", "smp/*").stdout
+    monkeypatch.setenv("COLUMNS", setting)
+    assert invoke("models", "--match", "smp/*").stdout == expected
+
+
 @pytest.mark.parametrize(
     "verbs", [(), ("models",), ("challenges",), ("metrics",), ("data",), ("leaderboard",), ("submit",)]
 )

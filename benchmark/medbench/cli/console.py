@@ -67,7 +67,7 @@ def print_table(
 
     console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
-        console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
+        console = Console(width=_piped_width(), stderr=error)
     texts = [[_lines(cell) if lines else printable(cell, None) for cell in row] for row in rows]
     widths = _widths(headings, texts, wrap, console.width)
     console.width = max(console.width, sum(widths) + 3 * len(widths) + 1)
@@ -85,6 +85,12 @@ def print_table(
     for row in texts:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _piped_width() -> int:
+    """Width of a table in a pipe: ``COLUMNS`` where that is a number above 0, as terminals take it."""
+    columns = os.environ.get("COLUMNS", "")
+    return (int(columns) if columns.isdecimal() else 0) or PIPED_WIDTH
 
 
 def _lines(cell: str) -> str:

@@ -18,6 +18,7 @@ from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
 from medbench.inference.torch_settings import tf32
 from medbench.io.raster import looked_up
+from medbench.models.blocks.finite import refuse_not_finite
 
 if TYPE_CHECKING:
     import torch
@@ -341,22 +342,6 @@ def _tensors(answer: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(part)
     elif hasattr(answer, "isfinite"):
         yield answer
-
-
-def refuse_not_finite(answer: torch.Tensor) -> None:
-    """Refuse an answer that is no number, of which no label map may be made.
-
-    Raises:
-        MedbenchError: ``network.not_finite``.
-    """
-    import torch
-
-    if not bool(torch.isfinite(answer).all()):
-        raise MedbenchError(
-            "network.not_finite",
-            "The network's answer holds NaN or infinity.",
-            "Use --precision fp32, or other weights.",
-        )
 
 
 def _joined(batches: list[Any]) -> Any:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import printable
 
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 _TORCH_SIGNATURES = (b"PK", b"\x80")
 """First bytes of an archive of torch, and of a pickle."""
+_FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
+"""In torch's refusal of a pickle, the type that it would make."""
 
 
 def stored_values(content: bytes, path: Path) -> Any:
@@ -24,7 +28,7 @@ def stored_values(content: bytes, path: Path) -> Any:
 
     Raises:
         MedbenchError: ``weights.unsafe`` for what holds anything else, ``weights.corrupt``, or
-            ``weights.not_a_state_dict`` for an image.
+            ``weights.not_a_state_dict`` for an image or a network of TorchScript.
     """
     import pickle
 
@@ -49,12 +53,20 @@ def stored_values(content: bytes, path: Path) -> Any:
                 f"{path}: refused: it is no file of torch or safetensors, and reading others could run code.",
                 "Give the .pt or .safetensors file of a training.",
             ) from error
+        kind = _FOREIGN.search(str(error))
         raise MedbenchError(
             "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
+            f"{path}: refused: it holds more than tensors and plain values"
+            f"{f' ({printable(kind[1])})' if kind else ''}, so loading it could run code.",
             "Ask its author for a plain state_dict or a safetensors file.",
         ) from error
     except Exception as error:
+        if "TorchScript" in str(error):
+            raise MedbenchError(
+                "weights.not_a_state_dict",
+                f"{path}: is a network of TorchScript, not a checkpoint.",
+                f"Run the network itself: -m file:{path}.",
+            ) from error
         raise MedbenchError(
             "weights.corrupt",
             f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",

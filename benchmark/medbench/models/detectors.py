@@ -26,6 +26,7 @@ from medbench.models.blocks.box_heads import (
     detector_behind,
     detector_problem,
 )
+from medbench.models.blocks.finite import refuse_not_finite
 from medbench.models.medformer import detection_network
 from medbench.models.options import refuse_options
 from medbench.models.starting_weights import load_parameters, read_parameters
@@ -138,11 +139,30 @@ def _pyramid(body: nn.Module, backbone: str, channels: int, detector: Detector) 
 
 def _finished(network: BoxNetwork, channels: int, score_threshold: float) -> BoxNetwork:
     network.transform = KeptSize(channels)
+    heads = (
+        [network.head]
+        if isinstance(network, RetinaNet)
+        else [network.rpn.head, network.roi_heads.box_predictor]
+    )
+    for head in heads:
+        head.register_forward_hook(_refuse_not_finite)
     if isinstance(network, RetinaNet):
         network.score_thresh = score_threshold
     else:
         network.roi_heads.score_thresh = score_threshold
     return network
+
+
+def _refuse_not_finite(head: nn.Module, inputs: Any, output: Any) -> None:
+    """Refuse answers of a head that are no numbers, which a detector would leave out like unlikely boxes.
+
+    Raises:
+        MedbenchError: ``network.not_finite``, in evaluation alone.
+    """
+    answers = output.values() if isinstance(output, dict) else output
+    for answer in answers if not head.training else ():
+        for tensor in answer if isinstance(answer, list) else [answer]:
+            refuse_not_finite(tensor)
 
 
 def _load_pretrained(network: nn.Module, path: Path, heads: tuple[str, ...]) -> None:

@@ -32,9 +32,10 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
+from medbench.core.text import agreeing, counted
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.listing import check_alone
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 
 STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
 PLACES = (".", "ACDC", "data/ACDC", "ACDC_training_volumes", "data")
@@ -141,7 +142,7 @@ class ACDCRelease(SlicedVolumeRelease):
         else:
             volume = Volume(_array(path, "label"), case.facts.get("spacing_mm"))
         labels = _stacked(volume.array, path)
-        strangers = counted(labels, [0, *STRUCTURES.values()])
+        strangers = unknown_labels(labels, [0, *STRUCTURES.values()])
         if strangers:
             raise MedbenchError(
                 "data.label_unknown",
@@ -167,15 +168,14 @@ class ACDCRelease(SlicedVolumeRelease):
                 continue
             groups = {case.group for case in by_split[split]}
             owners[split] = groups
-            what = f"{len(by_split[split])} cases of {len(groups)} patients"
-            findings.append(Finding("note", f"{split}: {what}."))
-        for split, cases in by_split.items():
+            cases, patients = counted(len(by_split[split]), "case"), counted(len(groups), "patient")
+            findings.append(Finding("note", f"{split}: {cases} of {patients}."))
+        for split, own in owners.items():
             others = {group: other for other in owners if other != split for group in owners[other]}
-            patients = sorted({case.group for case in cases} & others.keys())
-            if patients and split != "train":
-                message = (
-                    f"{split}: {patients[0]} lies in {others[patients[0]]} too ({len(patients)} patients do)."
-                )
+            leaks = sorted(own & others.keys())
+            if leaks and split != "train":
+                many = f"{counted(len(leaks), 'patient')} {agreeing(len(leaks), 'does', 'do')}"
+                message = f"{split}: {leaks[0]} lies in {others[leaks[0]]} too ({many})."
                 findings.append(Finding("error", message, "Scores on it would be of training data."))
         return [*findings, *check_volumes(self, by_split, {})]
 

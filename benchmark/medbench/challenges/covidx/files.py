@@ -21,6 +21,7 @@ from medbench.challenges.families.radiographs import (
 from medbench.challenges.release import SplitFacts
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.tables import plain_text
 
 CLASSES = ("normal", "pneumonia", "COVID-19")
@@ -104,7 +105,8 @@ def _lines(table: Path, folder: Path, part: str) -> list[ClassedImage]:
         if len(words) < 4:
             raise MedbenchError(
                 "data.table",
-                f"{table}, line {number}: holds {len(words)} words, not patient, file, class, source.",
+                f"{table}, line {number}: holds {counted(len(words), 'word')}, not patient, file, class and "
+                "source.",
                 "Use the file as released.",
             )
         patient, name, label, source = words[0], " ".join(words[1:-2]), words[-2], words[-1]

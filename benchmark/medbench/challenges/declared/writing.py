@@ -62,7 +62,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
             raise MedbenchError(
                 "declaration.exists",
                 f"{path}: [data.{name}] exists already.",
-                "Choose another --name, or edit it.",
+                f"Choose another --name, edit the entry, or remove it and {name}.splits.json to start anew.",
             )
         before = path.read_text(encoding="utf-8-sig").rstrip() + "\n\n"
     root = Path(os.path.relpath(folder.resolve(), path.resolve().parent)).as_posix()

@@ -135,7 +135,7 @@ class HC18Release(ImageMaskRelease):
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The filled head, with an oddity where the file holds a filled mask."""
-        oddity = "masks are filled already where the release has outlines; both are read"
+        oddity = "masks: filled already where the release has outlines, both of which are read"
         return read_head(pair.mask), [oddity] if pair.mask.stem.endswith("_Mask") else []
 
     def pixel_size_mm(self, case: Case) -> float:

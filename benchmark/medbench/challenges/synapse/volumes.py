@@ -12,7 +12,7 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.listing import check_alone
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 
 LABEL_OF_BTCV = {1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
 SMALLEST_MM = 1e-6
@@ -58,7 +58,7 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
         labels_of_file = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
-    strangers = counted(array, labels_of_file)
+    strangers = unknown_labels(array, labels_of_file)
     if strangers:
         raise MedbenchError(
             "data.label_unknown",

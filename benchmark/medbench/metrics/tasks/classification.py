@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.core.text import counted
 
 Floats = npt.NDArray[np.float64]
 _CHUNK_ELEMENTS = 1 << 21
@@ -41,7 +42,7 @@ def _scores(prediction: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
     if scores.shape not in ((n,), (n, 2)):
         raise MedbenchError(
             "metric.shape",
-            f"The prediction has shape {scores.shape}, the reference has {n} labels.",
+            f"The prediction has shape {scores.shape}, the reference has {counted(n, 'label')}.",
             f"Give class scores of shape ({n}, 2) or one number per label, shape ({n},).",
         )
     if not np.isfinite(scores).all():
