@@ -158,8 +158,8 @@ def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]
     sources = list(dict.fromkeys(row[-1] for row in rows))
     if len(sources) == len(rows):
         return rows, []
-    numbered = [[*row[:-1], f"[{sources.index(row[-1]) + 1}]"] for row in rows]
-    return numbered, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    with_numbers = [[*row[:-1], f"[{sources.index(row[-1]) + 1}]"] for row in rows]
+    return with_numbers, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
 
 
 @app.command("show", short_help="Print a challenge's tables.")

@@ -165,10 +165,10 @@ def _refuse_ignored(context: typer.Context) -> None:
     if values["sweep"] is not None:
         single = ("by_module", "max_batch", "energy", "measure", "leaderboards")
         refuse_ignored(context, single, "with --sweep")
-        timed = values["sweep_time"]
+        takes_time = values["sweep_time"]
     else:
-        timed = values["energy"] or "latency" in values["measure"]
-    if not timed:
+        takes_time = values["energy"] or "latency" in values["measure"]
+    if not takes_time:
         reason = "where no time is measured"
         refuse_ignored(context, ("seconds",), reason)
     if not values["keep"] and stated(context, "keep"):

@@ -1,4 +1,4 @@
-"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes."""
+"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes; ratios."""
 
 from __future__ import annotations
 
@@ -187,3 +187,11 @@ def union_box(first: Box, second: Box) -> Box:
     return tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
     )
+
+
+def ratio(
+    numerator: npt.NDArray[np.float64], denominator: npt.NDArray[np.float64], otherwise: float = np.nan
+) -> npt.NDArray[np.float64]:
+    """The quotients, and another number where the denominator is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, otherwise)

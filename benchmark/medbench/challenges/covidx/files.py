@@ -14,7 +14,7 @@ from medbench.challenges.families.radiographs import (
     SPLITS,
     RadiographFiles,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     whole_split,
 )
@@ -113,7 +113,7 @@ def _lines(table: Path, folder: Path, part: str) -> list[ClassedImage]:
         is_class = label in CLASSES
         fault = "" if is_class else f"{table}, line {number}: '{label[:40]}' is no class."
         group = f"{source}/{patient}"
-        own = part if part == "test" else hashed_part(group, 0.0, VAL)
+        own = part if part == "test" else hashed_split(group, 0.0, VAL)
         image_class = CLASSES.index(label) if is_class else None
         images.append(
             ClassedImage(f"{part}-{_id(name)}", folder / name, table, image_class, group, own, fault)

@@ -265,6 +265,6 @@ class DeclaredImageScorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         missing = self.release.declaration.missing
         return CaseScores(worst_scores(self.columns, reference.shape, self._spacing, status, reason, missing))

@@ -111,9 +111,8 @@ class IUGC2024Scorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores(
-                {spec.name: Score.undefined(error.message) for spec in (*_SEGMENTATION, *_BIOMETRY)}
-            )
+            columns = (spec.name for spec in (*_SEGMENTATION, *_BIOMETRY))
+            return CaseScores.undefined(columns, error.message)
         scores = {
             spec.name: Score(0.0 if spec.name.startswith("dice") else PENALTY_PX, status, reason)
             for spec in _SEGMENTATION

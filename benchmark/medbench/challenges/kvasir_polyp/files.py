@@ -21,7 +21,7 @@ from medbench.challenges.families.image_boxes.files import Box, BoxedImage, Imag
 from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
 from medbench.core.text import agreeing, named
 from medbench.io import raster
 from medbench.io.gate.listing import check_alone
@@ -45,8 +45,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def hashed_split(name: str) -> str:
     """Which of ``train``, ``val`` and ``test`` an image belongs to."""
-    position = hashed_share(f"42/{name}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"42/{name}", SHARES)
 
 
 class KvasirPolypRelease(ImageBoxRelease):

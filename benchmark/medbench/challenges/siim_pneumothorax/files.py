@@ -23,7 +23,7 @@ from medbench.challenges.families.radiographs import (
     SPLITS,
     RadiographFiles,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     listed_facts,
     whole_split,
@@ -92,7 +92,7 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
         return [
             pair
             for pair in pairs
-            if hashed_part(pair.id, SHARE, SHARE) == whole and in_fraction(pair.id, split)
+            if hashed_split(pair.id, SHARE, SHARE) == whole and in_fraction(pair.id, split)
         ]
 
     def cases(self, root: Path, split: str) -> list[Case]:

@@ -114,5 +114,17 @@ class ImageMaskScorer(Scorer):
         try:
             self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         return CaseScores({spec.name: Score(0.0, status, reason) for spec in self.card.metrics})
+
+
+class AgreeingMaskScorer(ImageMaskScorer):
+    """As :class:`ImageMaskScorer`; two empty masks agree."""
+
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """All columns of one pair of masks, 1 where both are empty."""
+        if not np.any(reference) and not np.any(prediction):
+            return {spec.name: Score(1.0) for spec in self.card.metrics}
+        return super().score_arrays(reference, prediction, spacing)

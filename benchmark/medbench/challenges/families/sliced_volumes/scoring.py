@@ -120,7 +120,7 @@ class SlicedVolumeScorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         present = set(label_values(reference.array).tolist())
         shape, spacing = np.array(reference.shape), reference.spacing
         far = {
