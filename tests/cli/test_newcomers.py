@@ -210,7 +210,8 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     assert "fmeasure.over_random" in told
 
 
-def test_of_many_splits_the_list_of_challenges_shows_the_first_and_their_number(command):
+def test_of_many_splits_the_list_of_challenges_shows_the_first_and_their_number(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     told = command("challenges", "--match", "tvsum").out
     assert "… (" in told
     assert "in all)" in told
