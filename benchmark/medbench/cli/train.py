@@ -72,6 +72,7 @@ def command(
         accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
     )
     hardware.check()
+    from medbench.running.start import split_start
     from medbench.running.train import outline_training, train
     from medbench.training.fit import is_first_process, training_summary
 
@@ -115,7 +116,10 @@ def command(
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
-    options = "".join(f" --set {setting}" for setting in settings or [])
+    own_options, _ = split_start(keywords["options"])
+    options = "".join(
+        f" --set {setting}" for setting in settings or [] if setting.partition("=")[0] in own_options
+    )
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
