@@ -184,12 +184,17 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
     """Score as a challenge does, here or on a cluster, all cases or a shard; the exit code."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.results import show_finished, show_shard
+    from medbench.core.errors import MedbenchError
     from medbench.running.evaluate import evaluate_request, scoring
     from medbench.running.evaluation_shards import score_shard
     from medbench.running.executors import dask_cluster
     from medbench.running.shard import Shard
 
     scheduler, shard = context.params["scheduler"], context.params["shard"]
+    if scheduler and _is_given(context, "workers"):
+        raise MedbenchError(
+            "option.ignored", "--workers has no effect with --scheduler.", "The cluster's workers are taken."
+        )
     part = Shard.parse(shard) if shard else None
     with contextlib.ExitStack() as stack:
         own = dask_cluster(scheduler) if scheduler else _processes(context.params["workers"])
@@ -200,6 +205,12 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
             return result.exit_code
         shard_scores = score_shard(request, part, workers, ConsoleProgress())
     return show_shard(part, shard_scores, as_json)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _processes(workers: int) -> AbstractContextManager[Executor | int]:
@@ -218,8 +229,7 @@ def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challe
     from medbench.core.errors import MedbenchError
 
     for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _is_given(context, name):
             option = "--" + name.replace("_", "-")
             other = "--references" if without_challenge else "--challenge"
             hint = (

@@ -16,7 +16,7 @@ from medbench.records.figures import Figure
 from medbench.records.legend import definitions
 from medbench.records.reading import Run
 from medbench.records.shell import page_environment
-from medbench.records.tables import heading, interval, number
+from medbench.records.tables import chance, full_heading, heading, interval, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_MOVED = 8
@@ -44,11 +44,6 @@ class Moved:
     first: float
     second: float
     gain: float
-
-
-def chance(p: float | None) -> str:
-    """A p-value as text."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def write_comparison(
@@ -113,15 +108,11 @@ def _pair(
     }
 
 
-def _metric(d: Difference) -> str:
-    return heading(d.metric) + (f" ({d.metric.protocol})" if d.metric.protocol else "")
-
-
 def _tests(d: Difference) -> tuple[str, ...]:
     unit = d.metric.unit
     sign = "+" if d.difference is not None and d.difference >= 0 else ""
     return (
-        _metric(d),
+        full_heading(d.metric),
         number(d.values[0], unit),
         number(d.values[1], unit),
         sign + number(d.difference, unit),
@@ -141,7 +132,7 @@ def _groups(d: Difference) -> tuple[str, ...]:
         return ()
     biserial = "–" if own.rank_biserial is None else f"{own.rank_biserial:+.2f}"
     counts = (str(own.wins), str(own.ties), str(own.losses))
-    return (_metric(d), *counts, biserial, chance(own.p_wilcoxon), chance(own.p_wilcoxon_holm))
+    return (full_heading(d.metric), *counts, biserial, chance(own.p_wilcoxon), chance(own.p_wilcoxon_holm))
 
 
 def _moved(first: Run, second: Run, metric: MetricSpec) -> list[Moved]:
