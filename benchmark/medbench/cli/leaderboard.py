@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 if TYPE_CHECKING:
@@ -149,8 +150,18 @@ def references(
     typer.echo((leaderboards or leaderboards_folder()) / challenge / "README.md")
 
 
+def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """Rows whose last cell, the source, is a number where rows share sources, and the sources by number."""
+    sources = list(dict.fromkeys(row[-1] for row in rows))
+    if len(sources) == len(rows):
+        return rows, []
+    with_numbers = [[*row[:-1], f"[{sources.index(row[-1]) + 1}]"] for row in rows]
+    return with_numbers, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+
+
 @app.command("show", short_help="Print a challenge's tables.")
 def show(
+    context: typer.Context,
     challenge: arguments.ShownChallenge,
     form: Annotated[
         str, typer.Option("--format", "-f", help="table, markdown, latex, csv or html.")
@@ -167,6 +178,8 @@ def show(
     from medbench.leaderboards.results import load_board
     from medbench.leaderboards.table_text import notes
 
+    if as_json:
+        refuse_ignored(context, ("form",), "with --json", "Leave one of the two out.")
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))
     board = load_board(leaderboards or leaderboards_folder(), challenge, runs or runs_folder())
@@ -196,7 +209,12 @@ def _print_table(title: str, whole: Table) -> None:
     if apart:
         table = dataclasses.replace(table, cost_headings=())
         rows = [cells(table, dataclasses.replace(entry, costs=())) for entry in table.entries]
+    sources: list[str] = []
+    if table.kind == "published":
+        rows, sources = _numbered_sources(rows)
     print_table(f"{title}. {table.title}", headings(table), rows, wrap=wrap)
+    for source in sources:
+        typer.echo(source)
     if apart:
         costs = [(row[-1], *entry.costs) for row, entry in zip(rows, whole.entries, strict=True)]
         print_table("Costs of these rows", ("run", *whole.cost_headings), costs)

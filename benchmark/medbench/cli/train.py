@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 
 def command(
+    context: typer.Context,
     model: arguments.Model,
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
@@ -83,6 +85,7 @@ def command(
         "freeze": freeze or [],
     }
     if dry_run:
+        refuse_ignored(context, ("scheduler",), "with --dry-run")
         _print_outline(outline_training(model, challenge, runs=runs, **keywords), as_json)
         return
     if scheduler is not None:
@@ -115,8 +118,8 @@ def command(
     options = "".join(f" --set {setting}" for setting in settings or [])
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
-        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place} finds these weights."
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
+        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place}"
     )
 
 

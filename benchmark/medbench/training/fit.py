@@ -204,8 +204,8 @@ def fit(
     total_steps = min(total_steps, recipe.max_steps or total_steps)
     if epochs != recipe.epochs and not recipe.max_steps:
         progress.say(
-            f"{recipe.epochs} epochs of these cases are fewer than {recipe.least_steps} steps: "
-            f"{epochs} epochs, {total_steps} steps."
+            f"So few cases make fewer than {recipe.least_steps} steps in {recipe.epochs} epochs: "
+            f"the training takes {epochs} epochs, {total_steps} steps."
         )
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
