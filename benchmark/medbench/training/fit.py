@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
-    from medbench.training.data import Batches
     from medbench.training.recipes import Recipe
     from medbench.training.task import NetworkTask
+    from medbench.training.training_batches import Batches
 
 LEARNT = frozenset({"label_map", "image_classes", "image_labels", "boxes", "landmarks"})
 """Tasks that networks learn here."""

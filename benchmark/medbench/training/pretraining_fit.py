@@ -22,9 +22,9 @@ from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer
 
 if TYPE_CHECKING:
     from medbench.models.cm_cgns.pretraining_network import PretrainingNetwork
-    from medbench.training.data import Batches
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_recipe import PretrainingRecipe
+    from medbench.training.training_batches import Batches
 
 
 @dataclass(frozen=True, slots=True)
