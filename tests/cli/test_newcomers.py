@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medbench.challenges.psfhs.sample import write_sample
 from medbench.cli.console import fail, print_table
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -207,6 +208,40 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     told = command("challenges", "show", "tvsum").out
     assert "medbench run predicts canonical, and medbench train learns once for each of its parts." in told
     assert "fmeasure.over_random" in told
+
+
+def test_of_many_splits_the_list_of_challenges_shows_the_first_and_their_number(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    told = command("challenges", "--match", "tvsum").out
+    assert "… (" in told
+    assert "in all)" in told
+    assert "transfer_train" not in told
+
+
+def test_a_heading_is_folded_where_its_figures_are_narrow(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    heading = "time a case [ms], AMD EPYC, 2 cores"
+    print_table("", ["name", "Dice", heading], [["first", "0.9650 [0.9501 – 0.9756]", "59.8"]])
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 60
+    assert heading not in told
+    assert all(word in told for word in [*heading.split(), "0.9650 [0.9501 – 0.9756]"])
+
+
+def test_a_source_that_published_rows_share_stands_once_below_their_table(command):
+    told = " ".join(command("leaderboard", "show", "psfhs").out.split())
+    assert told.count("ps-fh-aop-2023.grand-challenge.org") == 1
+    assert "[1] final board of" in told
+
+
+def test_a_split_that_a_part_of_the_data_lacks_is_told_by_what_is_there(command, tmp_path):
+    write_sample(tmp_path, numbers=range(1, 4))
+    told = command("evaluate", "-c", "psfhs", "--data", tmp_path, "--predictions", tmp_path / "label_mha")
+    first, hint = lines(told)
+    assert first == f"error: {tmp_path}: holds 3 images, none of them in split test. [data.empty]"
+    assert hint.startswith(
+        f"'medbench data check psfhs {tmp_path}' counts each split's; --split takes train,"
+    )
 
 
 @no_proc

@@ -180,9 +180,8 @@ def image(number):
 
 recipe = load_recipe("dssau_net", "default", image_size=16, batch_size=4, epochs=100_000, validation="none")
 fit(
-    Learner(lambda: nn.Conv2d(3, 2, 3, padding=1), InputContract(16), 2),
-    [image(n) for n in range(8)], recipe,
-    Path(sys.argv[1]), {}, hardware=Hardware("cpu", 2), progress=SilentProgress(),
+    Learner(lambda: nn.Conv2d(3, 2, 3, padding=1), InputContract(16), 2), [image(n) for n in range(8)],
+    recipe, Path(sys.argv[1]), {}, hardware=Hardware("cpu", 2), progress=SilentProgress(),
 )
 """
 
@@ -191,7 +190,7 @@ fit(
 @pytest.mark.exhaustive  # that the handler interrupts is tested in one process too
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the first process", "to all processes"])
 def test_sigterm_ends_all_processes_and_keeps_the_state(tmp_path, send):
-    """The processes waited for one another in the trainer's handler, in about every second try."""
+    """Field case: the processes waited for one another in the trainer's handler, every second time."""
     script, state = tmp_path / "script.py", tmp_path / "training" / "resume.ckpt"
     script.write_text(ENDLESS)
     settings = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -12,6 +12,7 @@ from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 if TYPE_CHECKING:
+    from medbench.leaderboards.boards import Table
     from medbench.leaderboards.verification import Verification
 
 app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
@@ -174,14 +175,12 @@ def show(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Print a challenge's tables: measured on real data, on the sample, published; never mixed."""
-    import dataclasses
-
-    from medbench.cli.console import print_json, print_table
+    from medbench.cli.console import print_json
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
     from medbench.leaderboards.rendering import FORMATS
     from medbench.leaderboards.results import load_board
-    from medbench.leaderboards.table_text import cells, facts, headings, notes
+    from medbench.leaderboards.table_text import notes
 
     if as_json:
         refuse_ignored(context, ("form",), "with --json", "Leave one of the two out.")
@@ -193,19 +192,38 @@ def show(
     elif form != "table":
         typer.echo(FORMATS[form][1](board), nl=False)
     else:
-        for whole in board.tables:
-            short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
-            table = dataclasses.replace(whole, metrics=short)
-            rows = [cells(table, entry) for entry in table.entries]
-            sources: list[str] = []
-            if table.kind == "published":
-                rows, sources = _numbered_sources(rows)
-            wrap = [len(short) + 1] if table.kind == "published" else [1]
-            print_table(f"{board.title}. {table.title}", headings(table), rows, wrap=wrap)
-            for line in (*sources, *facts(table)):
-                typer.echo(line)
-            if len(short) < len(whole.metrics):
-                further = counted(len(whole.metrics) - len(short), "further column")
-                typer.echo(f"{further} in the other formats (--format).")
+        for table in board.tables:
+            _print_table(board.title, table)
         for note in notes(board):
             typer.echo(note)
+
+
+def _print_table(title: str, whole: Table) -> None:
+    """Print a table with its headline columns; the costs apart where there is no room beside them."""
+    import dataclasses
+
+    from medbench.cli.console import fits, print_table
+    from medbench.leaderboards.table_text import cells, facts, headings
+
+    short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
+    table = dataclasses.replace(whole, metrics=short)
+    wrap = [len(short) + 1] if table.kind == "published" else [1]
+    rows = [cells(table, entry) for entry in table.entries]
+    apart = bool(table.cost_headings) and not fits(headings(table), rows, wrap)
+    if apart:
+        table = dataclasses.replace(table, cost_headings=())
+        rows = [cells(table, dataclasses.replace(entry, costs=())) for entry in table.entries]
+    sources: list[str] = []
+    if table.kind == "published":
+        rows, sources = _numbered_sources(rows)
+    print_table(f"{title}. {table.title}", headings(table), rows, wrap=wrap)
+    for source in sources:
+        typer.echo(source)
+    if apart:
+        costs = [(row[-1], *entry.costs) for row, entry in zip(rows, whole.entries, strict=True)]
+        print_table("Costs of these rows", ("run", *whole.cost_headings), costs)
+    for fact in facts(table):
+        typer.echo(fact)
+    if len(short) < len(whole.metrics):
+        further = counted(len(whole.metrics) - len(short), "further column")
+        typer.echo(f"{further} in the other formats (--format).")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def command(
     from medbench.core.folders import runs_folder as default_folder
     from medbench.leaderboards.rank import MISSING, OWN_RESAMPLES, rank_runs
     from medbench.records.reading import find_run
+    from medbench.statistics.intervals import LEAST_GROUPS
 
     boards = leaderboards or leaderboards_folder()
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
@@ -53,10 +55,16 @@ def command(
     _print_columns(rankings)
     _print_overall(rankings)
     typer.echo(
-        f"Brackets: 95 % range of the rank over {resamples} resamples of {rankings.groups} groups"
+        f"Brackets: 95 % range of the rank over {resamples} resamples of "
+        f"{counted(rankings.groups, 'group')}"
         + (f" ({min(resamples, OWN_RESAMPLES)} for the challenge's own)" if rankings.official else "")
         + "; τ: Kendall's rank correlation of the resamples' rankings with this one, median and 95 % range."
     )
+    if rankings.groups < LEAST_GROUPS:
+        typer.echo(
+            f"Too few groups to tell how stable a rank is: {rankings.groups}, where {LEAST_GROUPS} are "
+            "needed. Resamples of so few are nearly alike, and the ranges too narrow."
+        )
     typer.echo(MISSING)
 
 

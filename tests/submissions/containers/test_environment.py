@@ -1,4 +1,4 @@
-"""Environment variables that hold no number neither end a build without a word nor miscount threads."""
+"""Variables of the environment that hold no number neither end a build without a word nor change threads."""
 
 import sys
 

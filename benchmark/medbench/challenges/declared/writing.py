@@ -34,9 +34,12 @@ def name_of(folder: Path) -> str:
 
 
 def declaration_text(section: str, entries: Mapping[str, Any]) -> str:
-    """A ``[data.NAME]`` or ``[models.NAME]`` table."""
+    """A TOML table such as ``[data.NAME]``, ``[models.NAME]`` or ``[options]``."""
     kind, _, name = section.partition(".")
-    lines = [f"[{kind}.{_key(name)}]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+    lines = [
+        f"[{kind}.{_key(name)}]" if name else f"[{kind}]",
+        *(f"{key} = {_toml(value)}" for key, value in entries.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
