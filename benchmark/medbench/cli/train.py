@@ -74,7 +74,8 @@ def command(
     hardware.check()
     from medbench.running.start import split_start
     from medbench.running.train import outline_training, train
-    from medbench.training.fit import is_first_process, training_summary
+    from medbench.training.fit import is_first_process
+    from medbench.training.result_files import training_summary
 
     keywords: dict[str, Any] = {
         "data": data,
