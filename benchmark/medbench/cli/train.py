@@ -63,6 +63,7 @@ def command(
     """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_devices, parse_settings
+    from medbench.core.plugins import loaded_plugins
     from medbench.models import model_entry
     from medbench.training.hardware import Hardware
 
@@ -70,6 +71,7 @@ def command(
         accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
     )
     hardware.check()
+    plugins = "".join(f"--plugin {shlex.quote(str(path))} " for path in loaded_plugins())
     from medbench.running.train import outline_training, train
     from medbench.training.fit import is_first_process, training_summary
 
@@ -116,7 +118,7 @@ def command(
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
-        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place}"
+        f"next: medbench {plugins}run -m {shlex.quote(model)} -c {challenge}{options}{place}"
     )
 
 
