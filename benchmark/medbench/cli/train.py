@@ -114,7 +114,7 @@ def command(
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
-    options = "".join(f" --set {setting}" for setting in settings or [])
+    options = "".join(f" --set {shlex.quote(setting)}" for setting in settings or [])
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
