@@ -210,7 +210,8 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     assert "fmeasure.over_random" in told
 
 
-def test_of_many_splits_the_list_of_challenges_shows_the_first_and_their_number(command):
+def test_of_many_splits_the_list_of_challenges_shows_the_first_and_their_number(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     told = command("challenges", "--match", "tvsum").out
     assert "… (" in told
     assert "in all)" in told
@@ -312,6 +313,10 @@ def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd,
         (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
         (("-c", "hc18", "-m", "monai/unet"), "model.form"),
         (("-c", "iugc2024", "-m", "dssau_net", "--platform", "hc18"), "platform.other"),
+        (("-c", "iugc2024", "-m", "dssau_net", "--platform", "kpis-patch"), "platform.other"),
+        (("-c", "kpis_patch", "-m", "dssau_net", "--platform", "kpis-slide"), "platform.other"),
+        (("-c", "kpis_patch", "-m", "dssau_net", "--platform", "brats-docker"), "platform.other"),
+        (("-c", "hc18", "-m", "dssau_net", "--platform", "medperf"), "platform.other"),
     ],
 )
 def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):

@@ -356,7 +356,7 @@ def test_a_group_in_no_name_is_refused_and_one_in_some_is_told(place):
 
 def test_a_refused_declaration_is_not_written(place):
     _draw(place / "png", count=1)
-    with pytest.raises(MedbenchError, match="are too few") as refused:
+    with pytest.raises(MedbenchError, match="1 group with a reference is too few") as refused:
         declare(place / "png", "ours")
     assert refused.value.code == "splits.few"
     assert not (place / "medbench.toml").exists()

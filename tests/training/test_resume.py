@@ -238,6 +238,24 @@ def test_an_interruption_is_one_from_python_and_leaves_the_next_one_alone(tmp_pa
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_sigterm_interrupts_in_the_middle_of_a_step_and_leaves_the_next_one_alone(tmp_path):
+    """Field case: on several devices the trainer's own handler waited for the other processes."""
+
+    class Ending(SilentProgress):
+        goes_on = False
+
+        def advance(self, steps=1, note=""):
+            if note:
+                os.kill(os.getpid(), signal.SIGTERM)
+                self.goes_on = True
+
+    before, ending = signal.getsignal(signal.SIGTERM), Ending()
+    with pytest.raises(KeyboardInterrupt):
+        segmentation(tmp_path / "part", Hardware("cpu", 1, workers=0), ending)
+    assert not ending.goes_on
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_a_training_with_130_and_says_how_to_go_on(tmp_path, small_cvc):
     words = ["train", "-m", "smp/unet", "-c", "cvc_clinicdb", "--data", str(small_cvc)]

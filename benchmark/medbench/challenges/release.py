@@ -201,17 +201,17 @@ class Release(abc.ABC):
             self.data_hint,
         )
 
-    def empty_split(self, root: Path, split: str, held: str) -> MedbenchError:
+    def empty_split(self, root: Path, split: str, contents: str) -> MedbenchError:
         """The error for a release, or a part of it, that has nothing of a split.
 
         Args:
             root: folder of the release.
             split: the split that is asked for.
-            held: what the folder has, counted, such as ``45 images``.
+            contents: what the folder has, counted, such as ``45 images``.
         """
         return MedbenchError(
             "data.empty",
-            f"{root}: holds {held}, none of them in split {split}.",
+            f"{root}: holds {contents}, none of them in split {split}.",
             f"'medbench data check {self.card.name} {shlex.quote(str(root))}' counts each split's; "
             f"--split takes {', '.join(name for name in self.splits if name != split)}.",
         )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from medbench.leaderboards.compare import Difference
     from medbench.records.reading import Run
@@ -22,6 +23,7 @@ _LEVEL = 0.05
 
 
 def command(
+    context: typer.Context,
     runs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -87,7 +89,7 @@ def command(
     from medbench.records.tables import data_words
 
     if html is None:
-        _refuse_ignored({"--data": data, "--prediction-folder": folders})
+        refuse_ignored(context, ("data", "folders"), "without --html", "Give --html FILE.")
     boards = leaderboards or leaderboards_folder()
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
@@ -115,21 +117,6 @@ def command(
         typer.echo(line)
     if html is not None:
         typer.echo(f"Page: {html}")
-
-
-def _refuse_ignored(options: Mapping[str, object]) -> None:
-    """Refuse options of the page where none is written.
-
-    Raises:
-        MedbenchError: ``option.ignored``.
-    """
-    from medbench.core.errors import MedbenchError
-
-    for name, value in options.items():
-        if value:
-            raise MedbenchError(
-                "option.ignored", f"{name} has no effect without --html.", "Give --html FILE."
-            )
 
 
 def _same(runs: Sequence[Run]) -> list[str]:

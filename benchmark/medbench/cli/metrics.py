@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 app = typer.Typer(
     invoke_without_command=True, help="List the metrics' definitions, show one, or compare them on a pair."
@@ -20,6 +21,9 @@ def default(context: typer.Context, match: Match = "*", as_json: arguments.AsJso
     """List the metrics."""
     if context.invoked_subcommand is None:
         list_all(match, as_json)
+        return
+    hint = f"Write it behind {context.invoked_subcommand}, where that takes it."
+    refuse_ignored(context, ("match", "as_json"), f"before {context.invoked_subcommand}", hint)
 
 
 @app.command("list", short_help="The metrics' ids, units and definitions.")

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 
 def command(
+    context: typer.Context,
     model: arguments.Model,
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
@@ -85,6 +87,7 @@ def command(
         "freeze": freeze or [],
     }
     if dry_run:
+        refuse_ignored(context, ("scheduler",), "with --dry-run")
         _print_outline(outline_training(model, challenge, runs=runs, **keywords), as_json)
         return
     if scheduler is not None:

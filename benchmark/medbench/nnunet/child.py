@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.machine import keep_freed_memory
 from medbench.core.seeds import derived_seed
+from medbench.core.text import first_line
 from medbench.nnunet.ordered_batches import ordered
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def main(path: Path) -> int:
         _work(request, emit)
     except Exception as error:  # noqa: BLE001 - the parent shows it in one line
         traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        emit({"event": "error", "message": f"{type(error).__name__}: {first}"})
+        emit({"event": "error", "message": f"{type(error).__name__}: {first_line(error)}"})
         return 1
     emit({"event": "done"})
     return 0

@@ -219,15 +219,21 @@ class Request(CaseRequest):
         require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
-            self._refuse_recipe()
+            self._refuse_recipe(network)
         return challenge, network
 
-    def _refuse_recipe(self) -> None:
-        """Refuse a recipe beside weights that no training is looked for.
+    def _refuse_recipe(self, network: NetworkPlan) -> None:
+        """Refuse a recipe beside weights that no training is looked for, or where nothing is learnt.
 
         Raises:
             MedbenchError: ``option.ignored``.
         """
+        if not network.entry.learns:
+            raise MedbenchError(
+                "option.ignored",
+                f"--recipe has no effect with {network.name}, which has nothing to learn.",
+                "Leave it out.",
+            )
         if self.weights != AUTO:
             raise MedbenchError(
                 "option.ignored",
@@ -267,10 +273,9 @@ class Request(CaseRequest):
                 f"{self.model} has no network before it has planned one.",
                 f"Train first (medbench train -m {self.model} …), or give --weights.",
             )
-        if self.weights_file is not None and not network.entry.learns and network.entry.local:
-            raise MedbenchError(
-                "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
-            )
+        if self.weights_file is not None and not network.entry.learns:
+            own = "brings its own weights" if network.entry.local else "has no weights to load"
+            raise MedbenchError("weights.not_taken", f"{network.name}: {own}.", "Leave --weights out.")
         if self.weights_file is not None and not self.weights_file.exists():
             raise no_such_checkpoint(self.weights_file, (AUTO, NONE))
         names = self.inference.modalities

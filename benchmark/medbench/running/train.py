@@ -229,6 +229,12 @@ def train(
         "loading the network and listing the cases."
     )
     alone = network.framework is not None or network.form == "sequence"
+    if network.form == "sequence" and own_hardware.workers:
+        raise MedbenchError(
+            "option.ignored",
+            f"--workers has no effect with {network.name}, whose sequences lie in memory.",
+            "Leave it out.",
+        )
     present = hardware_for(own_hardware, 1 if alone else getattr(settings, "batch_size", 1))
     _try_options(network)
     began = start(subject, network)

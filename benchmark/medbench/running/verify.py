@@ -29,6 +29,7 @@ from medbench.leaderboards.results import (
     RESULTS,
     evidence_folder,
     index_of,
+    is_known,
     measured_challenges,
     read_results,
 )
@@ -99,7 +100,7 @@ def verify(
                 evidence = read_evidence(evidence_folder(leaderboards, challenge, row["key"]))
                 _again(report, evidence, again, progress, alone=bool(key))
         reports.append(report)
-    if not names and all(report.whole for report in reports):
+    if not names and all(report.whole and is_known(report.challenge) for report in reports):
         reports[-1].findings += _index_findings(leaderboards)
     return reports
 

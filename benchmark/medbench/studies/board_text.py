@@ -13,7 +13,6 @@ from medbench.core.text import printable
 from medbench.records.tables import heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
-from medbench.studies.expected_costs import entry_title
 from medbench.studies.outcomes import Outcome
 
 MARKDOWN, JSON = "board.md", "board.json"
@@ -49,9 +48,7 @@ def tables(population: Population) -> list[Table]:
     if population.differences:
         parts.append(Table(f"Paired tests, {where}", _PAIR_HEADINGS, tuple(_pair_rows(population))))
     if population.incomplete:
-        rows = tuple(
-            (entry_title(entry), "; ".join(reasons)) for entry, reasons in population.incomplete.items()
-        )
+        rows = tuple((entry.title, "; ".join(reasons)) for entry, reasons in population.incomplete.items())
         parts.append(Table(f"Not ranked, {where}", ("entry", "why"), rows))
     return parts
 
@@ -82,7 +79,7 @@ def _rows(population: Population, columns: Sequence[MetricSpec]) -> list[tuple[s
         macs = (
             "–" if cost is None or cost.macs is None else f"{cost.macs / 1e9:.2f}{' *' if line.front else ''}"
         )
-        rows.append((entry_title(line.entry), *cells, str(line.lost), parameters, macs))
+        rows.append((line.entry.title, *cells, str(line.lost), parameters, macs))
     return rows
 
 
@@ -188,7 +185,7 @@ def _population_json(population: Population) -> dict[str, Any]:
         "data": population.data,
         "entries": [
             {
-                "entry": entry_title(line.entry),
+                "entry": line.entry.title,
                 "over_seeds": {name: asdict(figures) for name, figures in line.over_seeds.items()},
                 "lost_cases": line.lost,
                 "parameters": line.cost.parameters if line.cost else None,
@@ -200,5 +197,5 @@ def _population_json(population: Population) -> dict[str, Any]:
         ],
         "rankings": population.rankings.as_json() if population.rankings else None,
         "differences": [difference.as_json() for difference in population.differences],
-        "incomplete": {entry_title(entry): list(reasons) for entry, reasons in population.incomplete.items()},
+        "incomplete": {entry.title: list(reasons) for entry, reasons in population.incomplete.items()},
     }

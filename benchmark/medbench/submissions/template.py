@@ -7,7 +7,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from medbench.core.task import titles
 from medbench.models import model_entry
 from medbench.models.registry import check_options
 from medbench.running.networks import match
-from medbench.submissions.build.extensions import lint_extensions
+from medbench.submissions.build.extensions import lint_extensions, other_files
+from medbench.submissions.build.own_parts import is_declared
 from medbench.submissions.findings import refuse
 from medbench.submissions.platforms import load_platform, platform_for
 from medbench.submissions.reading import parse_submission
@@ -97,13 +97,10 @@ def submission_text(
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))
     place = load_platform(platform or platform_for(challenge))
+    if not place.reads(card) and not is_declared(challenge):
+        other = other_files(place, challenge)
+        raise MedbenchError(other.rule, other.message, other.advice)
     refuse(list(lint_extensions(model, challenge, place)))
-    if place.delivers != "image" and not any(fnmatch(challenge, own) for own in place.challenges):
-        raise MedbenchError(
-            "platform.other",
-            f"{place.name} is of {', '.join(place.challenges)}, not of {challenge}.",
-            "'medbench submit platforms' lists which platform takes which challenge.",
-        )
     entry, _ = model_entry(model).on(challenge)
     if not entry.local:
         match(entry, card)

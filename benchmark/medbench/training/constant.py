@@ -99,13 +99,15 @@ class Constant:
         """Fit the answers to all tasks that the challenge demands; a finished fit is not repeated.
 
         Raises:
-            MedbenchError: ``training.no_labels`` where the split has no example of a demanded task, and as
-                the reading of its files.
+            MedbenchError: ``training.devices`` for more than one device or pass, or another precision,
+                ``training.no_labels`` where the split has no example of a demanded task, and as the reading
+                of its files.
         """
         import torch
 
         from medbench.inference.weights import save_checkpoint
 
+        _refuse_division(hardware)
         weights = order.folder / WEIGHTS
         if weights.exists() and (order.folder / SUMMARY).exists():
             return weights
@@ -254,3 +256,17 @@ _FITS: Mapping[str, Callable[[_Fit], Numbers]] = {
     "frame_scores": _Fit.frames,
     "landmarks": _Fit.landmarks,
 }
+
+
+def _refuse_division(hardware: Hardware) -> None:
+    """Refuse a division of steps among devices, which a fit does not have.
+
+    Raises:
+        MedbenchError: ``training.devices``.
+    """
+    if hardware.division.parts > 1 or hardware.precision != "32":
+        raise MedbenchError(
+            "training.devices",
+            "Constant answers are fitted on one device without steps.",
+            "Leave --devices, --nodes, --precision and --accumulate out.",
+        )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 IGNORED_LABEL = 255
 NO_IMAGE_CLASS = -1
+REACH = 0.3
+"""Share of a side that a square, scaled by 0.9 and turned by 45 degrees, shows beyond its edge: 0.286."""
 
 Key = tuple[int, int]
 Item = tuple[torch.Tensor, torch.Tensor, int]
@@ -79,6 +82,21 @@ class _BlackSquares(torch.nn.Module):
         return image, labels
 
 
+class _ReflectedAffine(torch.nn.Module):
+    """Rotation by up to 45 degrees and scaling by 0.9 to 1.1, reflections beyond the edges."""
+
+    def forward(self, image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        from torchvision.transforms import InterpolationMode, v2
+
+        sides = image.shape[-2:]
+        reach = [min(side - 1, round(REACH * side)) for side in reversed(sides)]
+        affine = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
+        pair: tuple[torch.Tensor, torch.Tensor] = v2.Compose(
+            [v2.Pad(reach, padding_mode="reflect"), affine, v2.CenterCrop(sides)]
+        )(image, labels)
+        return pair
+
+
 def augmentation(name: str) -> torch.nn.Module | None:
     """The augmentation of that name, of an image and its labels; ``None`` for none."""
     if name == "none":
@@ -95,9 +113,9 @@ def augmentation(name: str) -> torch.nn.Module | None:
 
         return stain_augmentation()
     if name == "flip_scale_drop":
-        affine = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
         flips = [v2.RandomHorizontalFlip(0.25), v2.RandomVerticalFlip(0.25)]
-        return v2.Compose([*flips, v2.RandomApply([affine], 0.25), v2.RandomApply([_BlackSquares()], 0.5)])
+        further = [v2.RandomApply([_ReflectedAffine()], 0.25), v2.RandomApply([_BlackSquares()], 0.5)]
+        return v2.Compose([*flips, *further])
     if name == "scale_rotate":
         affine = v2.RandomAffine(10, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
         return v2.RandomApply([affine], 0.5)
@@ -105,10 +123,58 @@ def augmentation(name: str) -> torch.nn.Module | None:
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 
 
-class EpochSampler(Sampler[Key]):
-    """Keys of an epoch: each labelled image once, and unlabelled images drawn to balance the image classes.
+class EpochKeys(Sampler[Key]):
+    """Keys of an epoch; order and draw depend on seed and epoch alone.
 
-    Order and draw depend on seed and epoch alone.
+    Args:
+        seed: of order and draw.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; the trainer calls this before each."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Key]:
+        numbers = self.drawn(np.random.default_rng([self.seed, self.epoch]))
+        return iter([(self.epoch, int(number)) for number in numbers])
+
+    def drawn(self, generator: np.random.Generator) -> npt.NDArray[np.int_]:
+        """Numbers of the epoch's examples in their order."""
+        raise NotImplementedError
+
+
+class ShuffledSampler(EpochKeys):
+    """Keys of an epoch: every example once, or as many drawn by their chances.
+
+    Args:
+        numbers: of the examples to train on.
+        seed: of order and draw.
+        chances: of each of them, in proportion; ``None`` takes every example once.
+    """
+
+    def __init__(
+        self, numbers: Sequence[int], seed: int, chances: npt.NDArray[np.float64] | None = None
+    ) -> None:
+        super().__init__(seed)
+        self.numbers = np.array(numbers, int)
+        self.chances = None if chances is None else chances / chances.sum()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def drawn(self, generator: np.random.Generator) -> npt.NDArray[np.int_]:
+        """Every number once, or as many by their chances."""
+        if self.chances is None:
+            return generator.permutation(self.numbers)
+        return generator.choice(self.numbers, len(self.numbers), p=self.chances)
+
+
+class EpochSampler(EpochKeys):
+    """Keys of an epoch: each labelled image once, and unlabelled images drawn to balance the image classes.
 
     Args:
         images: all images.
@@ -117,9 +183,8 @@ class EpochSampler(Sampler[Key]):
     """
 
     def __init__(self, images: Sequence[TrainingImage], indices: Sequence[int], recipe: Recipe) -> None:
+        super().__init__(recipe.seed)
         self.labelled = np.array([index for index in indices if images[index].labelled], int)
-        self.seed = recipe.seed
-        self.epoch = 0
         by_class: dict[int | None, list[int]] = {}
         for index in indices:
             if not images[index].labelled:
@@ -132,18 +197,13 @@ class EpochSampler(Sampler[Key]):
             for image_class, pool in by_class.items()
         ]
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; the trainer calls this before each."""
-        self.epoch = epoch
-
     def __len__(self) -> int:
         return len(self.labelled) + sum(count for _, count in self.draws)
 
-    def __iter__(self) -> Iterator[Key]:
-        generator = np.random.default_rng([self.seed, self.epoch])
+    def drawn(self, generator: np.random.Generator) -> npt.NDArray[np.int_]:
+        """Labelled images and the unlabelled ones of this epoch, shuffled."""
         extra = [generator.choice(pool, count, replace=False) for pool, count in self.draws]
-        order = generator.permutation(np.concatenate([self.labelled, *extra]))
-        return iter([(self.epoch, int(index)) for index in order])
+        return generator.permutation(np.concatenate([self.labelled, *extra]))
 
 
 class StepBatches(Sampler[list[Key]]):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import functools
 import logging
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +19,7 @@ from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
 from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -184,7 +182,7 @@ def fit(
 
     Raises:
         MedbenchError: ``training.no_labels`` or ``training.diverged``, or as :func:`present_hardware`.
-        KeyboardInterrupt: when the user interrupts.
+        KeyboardInterrupt: when the user or the system interrupts.
     """
     weights = folder / WEIGHTS
     if weights.exists() and (folder / SUMMARY).exists():
@@ -194,6 +192,7 @@ def fit(
     from medbench.inference.weights import save_checkpoint
 
     cpu_time = CpuTime()
+    progress = progress if is_first_process() else SilentProgress()
     hardware = present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
@@ -265,47 +264,6 @@ def fit(
     return weights
 
 
-def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
-    """A trainer on hardware that is present, which writes nothing but what its callback keeps."""
-    from lightning.pytorch import Trainer
-
-    _, _, index = hardware.accelerator.partition(":")
-    return Trainer(
-        accelerator=hardware.kind,
-        devices=[int(index)] if index else hardware.devices,
-        num_nodes=hardware.nodes,
-        precision=hardware.precision,  # type: ignore[arg-type]
-        accumulate_grad_batches=hardware.passes,
-        use_distributed_sampler=False,
-        max_epochs=epochs,
-        callbacks=[keeper],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=str(folder),
-    )
-
-
-def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: Path | None) -> None:
-    """Train, and let an interruption through as what it is: the trainer would exit, and ignore later ones.
-
-    Raises:
-        KeyboardInterrupt: when the user interrupts.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
-    except SystemExit as error:
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from error
-    finally:
-        if trainer.interrupted and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
-
-
 def is_first_process() -> bool:
     """Whether this process writes and reports: the first of a distributed training, or the only one."""
     from lightning.pytorch.utilities import rank_zero_only
@@ -369,17 +327,3 @@ def training_summary(folder: Path) -> dict[str, Any] | None:
 def _best_score(trainer: Any) -> float | None:
     best = max((callback.best for callback in trainer.callbacks if hasattr(callback, "best")), default=-1.0)
     return None if best < 0 else round(best, 6)
-
-
-@contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's start-up lines out of the output of a block."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [log.level for log in loggers]
-    for log in loggers:
-        log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for log, level in zip(loggers, levels, strict=True):
-            log.setLevel(level)

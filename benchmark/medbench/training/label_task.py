@@ -12,9 +12,9 @@ from torchmetrics.classification import MultilabelAUROC
 
 from medbench.core.errors import MedbenchError
 from medbench.inference.predictor import InputContract
-from medbench.training.class_data import ClassedImages, ClassSampler
+from medbench.training.class_data import ClassedImages
 from medbench.training.class_task import ImageClassTask
-from medbench.training.data import Batches, split
+from medbench.training.data import Batches, ShuffledSampler, split
 from medbench.training.recipes import ImageClassRecipe
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ImageLabelData(Batches):
             )
         super().__init__(
             LabelledImages(images, recipe, contract),
-            ClassSampler(training, [0] * len(training), recipe),
+            ShuffledSampler(training, recipe.seed),
             recipe,
             training,
             validation,

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingPair
 from medbench.models.cm_cgns.pretraining_network import Pairs
-from medbench.training.data import Batches, HeldOutBatches, Key, StepBatches
+from medbench.training.data import Batches, HeldOutBatches, Key, ShuffledSampler, StepBatches
 from medbench.training.pretraining_recipe import PretrainingRecipe
 from medbench.training.report_tokens import ReportTokens
 
@@ -73,29 +73,6 @@ class PairImages(Dataset[tuple[torch.Tensor, ...]]):
         if self.may_keep:
             self.kept[index] = frame
         return frame
-
-
-class PairSampler(Sampler[Key]):
-    """Every index once an epoch, in an order that depends on seed and epoch alone.
-
-    Args:
-        indices: of the pairs.
-        seed: of the order.
-    """
-
-    def __init__(self, indices: Sequence[int], seed: int) -> None:
-        self.indices, self.seed, self.epoch = np.array(indices, int), seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; the trainer calls this before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[Key]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
-        return iter([(self.epoch, int(index)) for index in order])
 
 
 class PairSteps(StepBatches):
@@ -166,7 +143,7 @@ def pair_batches(
     """
     recipe: Any = dataset.recipe
     held_out = [(NOT_SHUFFLED, index) for index in validation]
-    sampler = PairSampler(training, recipe.seed)
+    sampler = ShuffledSampler(training, recipe.seed)
     return PairBatches(dataset, sampler, recipe, training, validation, held_out, workers)
 
 

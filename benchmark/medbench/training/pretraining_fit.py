@@ -23,12 +23,10 @@ from medbench.training.fit import (
     WEIGHTS,
     is_first_process,
     make_callback,
-    make_trainer,
-    quiet_lightning,
-    run_trainer,
     training_summary,
 )
 from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer
 
 if TYPE_CHECKING:
     from medbench.models.cm_cgns.pretraining_network import PretrainingNetwork

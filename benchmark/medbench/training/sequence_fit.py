@@ -325,9 +325,8 @@ def video_loss(network: nn.Module, video: TrainingVideo, loss: SummaryLoss) -> T
     """The loss of one video.
 
     A network that scores frames is compared with the key frames, frame by frame. One that gives a
-    distribution
-    over the frames for every frame that its decoder is given is compared with a row each: 1 at that very
-    frame if it is a key frame, else 0 everywhere.
+    distribution over the frames for every frame that its decoder is given is compared with a row each: 1 at
+    that very frame if it is a key frame, else 0 everywhere.
 
     Args:
         network: of either kind.

@@ -148,7 +148,7 @@ class ListedImageRelease(Release, Generic[I]):
                 f"{split}: {len(images)} of the release's {whole} images{remark}.",
                 "A subset: its scores are marked so and never stand beside those of the whole split.",
             )
-        return Finding("note", f"{split}: {len(images)} images{remark}.")
+        return Finding("note", f"{split}: {counted(len(images), 'image')}{remark}.")
 
 
 def unreadable(image: ListedImage, failure: Failure) -> Finding:

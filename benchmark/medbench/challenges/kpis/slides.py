@@ -41,6 +41,7 @@ from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.sample import Prediction, Sample
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
+from medbench.core.text import counted
 from medbench.io import slides
 from medbench.io.caches import content_sha256
 from medbench.io.gate.expected import handed_in
@@ -138,7 +139,7 @@ class KPIsSlideRelease(KPIsRelease):
         items = find_slides(root)
         if not items:
             raise self.nothing_of(root, self.default_split, items)
-        findings = list(counts(items, "slides"))
+        findings = list(counts(items, "slide", "slides"))
         for item in items:
             findings += findings_of(str(item.image), partial(self._check_slide, item))
         return [*findings, *leaks((item.group, item.name, item.split) for item in items)]
@@ -157,7 +158,7 @@ class KPIsSlideRelease(KPIsRelease):
             yield Finding("error", message, "Copy both again.")
         size_um = slides.microns_per_pixel(item.image)
         resolution = f", {size_um:g} µm a pixel" if size_um else ""
-        levels = f"{len(image.levels)} level{'s' * (len(image.levels) > 1)}"
+        levels = counted(len(image.levels), "level")
         yield Finding("note", f"{item.image.name}: {size_text(image.shape)}, {levels}{resolution}.")
 
 

@@ -87,7 +87,7 @@ def _check_dataset(name: str, dataset: Any) -> int:
     if shape is None or dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise Reject("data.not_real", f"holds values of the type {dtype} in '{name}'", "Save real numbers.")
     if not 1 <= len(shape) <= MOST_AXES:
-        raise Reject("data.axes", f"has {len(shape)} axes in '{name}'", "Give 1 to 4 axes.")
+        raise Reject("data.axes", f"has the shape {shape} in '{name}'", "Give 1 to 4 axes.")
     check_filters(name, dataset)
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes and not dataset.id.get_storage_size():

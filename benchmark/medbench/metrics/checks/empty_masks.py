@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def _word(value: float | str) -> str:
 
 def _outcome(id: str, empty: str) -> str:
     """The formula's answer on a volume, or on an image where the definition takes no volumes."""
-    options = {"tolerance": 1.0} if metric(id).options.get("tolerance", 0) is None else {}
+    options: dict[str, Any] = {"tolerance": 1.0} if metric(id).options.get("tolerance", 0) is None else {}
     for axes in (3, 2):
         reference, prediction = np.zeros((2, *[3] * axes), np.uint8)
         centre = (1,) * axes

@@ -85,9 +85,8 @@ def _tissue_metrics(tissue: str) -> tuple[Convention, ...]:
     rule = LESION_RULES.get(name, LESION_RULES["brats2024_gli"])
     text = (
         f"lesions of {tissue} that touch one lesion of another tissue are one; "
-        f"{counted(rule.iterations, 'dilation')}; at most {rule.threshold:g} mm³ left out; missed lesions "
-        "and false positives count 0, "
-        f"HD95 {rule.penalty}"
+        f"{counted(rule.iterations, 'dilation')}; at most {rule.threshold:g} mm³ left out; "
+        f"missed lesions and false positives count 0, HD95 {rule.penalty}"
     )
     common: dict[str, Any] = {
         "family": "tissues", "source": _M24, "needs_spacing": True, "differs": text,

@@ -237,4 +237,5 @@ def usable_threads() -> int:
     """Number of torch's threads, for the same rounding in a subprocess."""
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
-    return int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return (int(outermost) if outermost.isdecimal() else 0) or usable_cores()

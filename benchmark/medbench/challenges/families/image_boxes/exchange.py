@@ -16,6 +16,7 @@ from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.overlay import DrawnBox, Illustration
 from medbench.core.sample import Boxes, Prediction, Sample, TrainingBoxes
+from medbench.core.text import agreeing
 from medbench.io import eight_bit
 from medbench.io.gate.listing import is_metadata
 from medbench.io.gate.source import without_links
@@ -125,8 +126,9 @@ class ImageBoxExchange(Exchange):
         reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
         nothing = np.zeros(image.shape[:2], np.uint8)
         best = np.argsort(-prediction.scores, kind="stable")[:DRAWN]
-        many = "box" if len(reference.classes) == 1 else "boxes"
-        caption = f"{len(reference.classes)} {many} in the reference, {len(prediction.classes)} detected"
+        count = len(reference.classes)
+        boxes = agreeing(count, "box", "boxes")
+        caption = f"{count} {boxes} in the reference, {len(prediction.classes)} detected"
         if len(prediction.classes) > DRAWN:
             caption += f", the best {DRAWN} of them drawn"
         return [

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.gate.expected import Expected
 from medbench.io.tables import LARGEST_TABLE_BYTES, read_lines
 
@@ -98,7 +99,7 @@ class ClassTable:
         if len(cells) != self.width:
             raise MedbenchError(
                 "prediction.row",
-                f"{where}: has {len(cells)} cells, the header {self.width}.",
+                f"{where}: has {counted(len(cells), 'cell')}, the header {self.width}.",
                 "Separate cells by commas and write decimals with a point.",
             )
         values = [_probability(cells[place], where, column) for place, column in self._places]

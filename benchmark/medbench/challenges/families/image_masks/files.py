@@ -118,9 +118,8 @@ class ImageMaskRelease(Release):
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
             pairs_of_it = [report.pair for report in reports if oddity in report.oddities]
             first = pairs_of_it[0].image if oddity.startswith("images") else pairs_of_it[0].mask
-            findings.append(
-                Finding("note", f"{len(pairs_of_it)} of {len(pairs)} {oddity}, the first is {first}.")
-            )
+            count = f"{len(pairs_of_it)} of {len(pairs)}"
+            findings.append(Finding("note", f"{count} {oddity}; the first is {first}."))
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
             owners: dict[str, list[Pair]] = {}
@@ -144,7 +143,7 @@ class ImageMaskRelease(Release):
         facts = self.split_facts(split)
         whole = facts.cases if facts else None
         if not whole or present == whole:
-            return Finding("note", f"{split}: {present} images.")
+            return Finding("note", f"{split}: {counted(present, 'image')}.")
         if present == 0:
             return Finding("note", f"{split}: none of the release's {whole} images.")
         return Finding(
@@ -179,7 +178,7 @@ class ImageMaskRelease(Release):
             return PairReport(pair, (Finding("error", error.message, error.hint),)), ()
         size, oddities = image.shape[:2], []
         if self.image_size and size != self.image_size:
-            oddities.append(f"images are not of {size_text(self.image_size)}, as the release's are")
+            oddities.append(f"images: not of {size_text(self.image_size)}, as the release's are")
         return PairReport(pair, oddities=tuple(oddities)), size
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
@@ -192,7 +191,9 @@ class ImageMaskRelease(Release):
         mask = eight_bit.read_binary_mask(pair.mask, self.mask_threshold)
         oddities = []
         if labels.max(initial=0) == 1:
-            oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
+            oddities.append("masks: coded 0/1 where the release has 0/255, both of which are read")
         elif len(label_values(labels)) > 2:
-            oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
+            oddities.append(
+                f"masks: grey values, of which those above {self.mask_threshold} alone are read as mask"
+            )
         return mask, oddities
