@@ -98,6 +98,15 @@ def named(names: Sequence[object], most: int = MOST_NAMED) -> str:
     return ", ".join(str(name) for name in names[:most]) + (", …" if len(names) > most else "")
 
 
+def first_line(message: object, otherwise: str = "no message") -> str:
+    r"""What an error or a process says first.
+
+    >>> first_line(ValueError("bad header\nof the file")), first_line(ValueError())
+    ('bad header', 'no message')
+    """
+    return (str(message).strip().splitlines() or [otherwise])[0]
+
+
 def markdown_text(words: str) -> str:
     """Words for a cell of Markdown: one line, without HTML, links, code or another column."""
     text = printable(words, None)
