@@ -92,7 +92,7 @@ def repeated(
 
 def strays(cases: Iterable[Case]) -> Iterator[Finding]:
     """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
-    case_files = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
+    case_files = {path for case in cases for path in case.files}
     suffixes = {*images.SUFFIXES, *TABLES}
     n_hidden, strangers = 0, []
     for folder in sorted({path.parent for path in case_files}):
