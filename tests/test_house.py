@@ -57,9 +57,6 @@ PUBLIC = {  # attributes and arguments whose names others hold, and who does
     "undefined": "records and boards",
     "uploaded": "submission.toml",
 }
-LATER = {  # challenges that the shipped rows are of: renamed when these are made anew
-    "challenges/mask_sizes.py": {"known"},
-}
 SIDES = {
     "right",
     "top",
@@ -201,21 +198,17 @@ def test_golden_files_are_read_by_one_fixture():
 
 
 def test_variables_are_nouns():
-    wrong, public, later = [], set(), defaultdict(set)
+    wrong, public = [], set()
     for path in FILES:
         for binding in bindings(ast.parse(path.read_text(encoding="utf-8"))):
-            name = path.relative_to(PACKAGE).as_posix()
             if not is_participle(binding.name):
                 continue
             if binding.name in PUBLIC and binding.is_public:
                 public.add(binding.name)
-            elif binding.name in LATER.get(name, ()):
-                later[name].add(binding.name)
             elif not (binding.name == "left" and binding.others & SIDES):
-                wrong.append(f"{name}:{binding.line} {binding.name}")
+                wrong.append(f"{path.relative_to(PACKAGE)}:{binding.line} {binding.name}")
     assert wrong == []
     assert set(PUBLIC) - public == set()
-    assert later == LATER
 
 
 @pytest.mark.parametrize(

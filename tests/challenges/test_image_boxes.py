@@ -315,7 +315,7 @@ def test_faults_of_the_table_are_told_by_image_and_box_and_their_images_have_no_
     assert f"has no entry of {third}" in told
     assert f"{fourth}, box 1" in told
     assert "leaves the image" in told
-    assert any("1 entries have no image (unheard)" in message for message in findings)
+    assert any("1 entry has no image (unheard)" in message for message in findings)
     case = next(case for case in challenge.cases(tmp_path, "test") if case.id == third)
     assert challenge.scorer.score_failed(case, "failed", "x").scores["image_ap"].status == "undefined"
     table.write_text("[]")
@@ -327,7 +327,7 @@ def test_the_check_says_what_the_corners_mean(tmp_path):
     write_sample(tmp_path, {"test": 3})
     challenge = load_challenge("kvasir_polyp")
     (note,) = [f.message for f in challenge.release.check(tmp_path) if "boxes and masks" in f.message]
-    assert "of 4 boxes 4 are those of a component of the mask with xmax and ymax one past" in note
+    assert "of 4 boxes 4 are each that of a component of the mask with xmax and ymax one past" in note
     table = tmp_path / FOLDER / TABLE
     content = json.loads(table.read_text())
     for entry in content.values():
@@ -335,7 +335,7 @@ def test_the_check_says_what_the_corners_mean(tmp_path):
             box |= {"xmax": box["xmax"] - 1, "ymax": box["ymax"] - 1}
     table.write_text(json.dumps(content))
     (note,) = [f.message for f in challenge.release.check(tmp_path) if "boxes and masks" in f.message]
-    assert "of 4 boxes 0 are those" in note
+    assert "of 4 boxes 0 are each that" in note
     assert "4 with xmax and ymax its last pixel" in note
 
 

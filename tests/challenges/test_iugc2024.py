@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
-from medbench.challenges.iugc2024.files import decode_mask, parse_frame_list
+from medbench.challenges.families.intrapartum_masks import decode_mask
+from medbench.challenges.iugc2024.files import parse_frame_list
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow

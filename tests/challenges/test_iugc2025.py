@@ -140,7 +140,7 @@ def test_masks_without_landmarks_or_of_another_size_fail(root, tmp_path):
     for labels, words in (
         (np.zeros((SIDE, SIDE), np.uint8), "has no pubic symphysis"),
         (np.ones((8, 8), np.uint8), "is 8×8 where its image is 96×96"),
-        (np.full((SIDE, SIDE), 3, np.uint8), "beside 0, 1 and 2"),
+        (np.full((SIDE, SIDE), 3, np.uint8), "label values 3 .* fit no mask coding"),
     ):
         raster.write_label_map(tmp_path / f"{case.id}.png", labels)
         with pytest.raises(MedbenchError, match=words):
@@ -162,7 +162,7 @@ def test_what_the_release_lacks_or_says_twice_is_told(root):
     table.unlink()
     with pytest.raises(MedbenchError, match=r"Testing/landmarks_data\.csv"):
         CHALLENGE.cases(root, "test")
-    with pytest.raises(MedbenchError, match=r"holds no IUGC 2025 data"):
+    with pytest.raises(MedbenchError, match=r"holds no data of IUGC 2025"):
         CHALLENGE.cases(root / "Dataset" / "Training", "train")
 
 

@@ -191,9 +191,9 @@ def test_images_and_annotations_without_each_other_are_counted_and_named(place):
     raster.write_image(folder / "images/alone.png", np.zeros((8, 8), np.uint8))
     declared = declare(folder)
     assert not declared.complete
-    assert any("1 images of the JSON are not there: p1_01.png." in line for line in declared.lines)
+    assert any("1 image of the JSON is not there: p1_01.png." in line for line in declared.lines)
     errors = _errors("ours")
-    assert any("1 annotations name an image that is not there: 1." in error for error in errors)
+    assert any("1 annotation names an image that is not there: 1." in error for error in errors)
     assert any("1 image is named and not there: p1_01." in error for error in errors)
     findings = medbench.load_challenge("ours").release.check(folder)
     assert any("1 image is in no JSON file: alone.png." in finding.message for finding in findings)

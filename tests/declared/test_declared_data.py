@@ -107,6 +107,18 @@ def test_another_seed_in_the_declaration_does_not_redraw(place):
     assert error.value.code == "splits.changed"
 
 
+def test_data_without_groups_say_so_and_training_comes_before_the_run(place):
+    _draw(place / "png")
+    lines = declare(place / "png", "ours").lines
+    (groups,) = (line for line in lines if line.startswith("groups: none"))
+    assert "--group" in groups
+    assert [line.split("medbench ")[1] for line in lines[-3:]] == [
+        "data check ours", "train -m smp/unet -c ours", "run -m smp/unet -c ours"
+    ]  # fmt: skip
+    lines = declare(place / "png", "by_patient", Wishes(group=r"(p\d+)_")).lines
+    assert not any(line.startswith("groups: none") for line in lines)
+
+
 def test_folds_test_every_case_once(place):
     _draw(place / "png")
     declare(place / "png", "ours", Wishes(folds=5, group=r"(p\d)_"))
@@ -356,7 +368,7 @@ def test_a_group_in_no_name_is_refused_and_one_in_some_is_told(place):
 
 def test_a_refused_declaration_is_not_written(place):
     _draw(place / "png", count=1)
-    with pytest.raises(MedbenchError, match="are too few") as refused:
+    with pytest.raises(MedbenchError, match="1 group with a reference is too few") as refused:
         declare(place / "png", "ours")
     assert refused.value.code == "splits.few"
     assert not (place / "medbench.toml").exists()

@@ -120,7 +120,7 @@ def test_splits_that_share_a_group_are_not_kept_so_that_they_can_be_corrected(pl
     _draw(place / "png/test", ["a2", "c1"], seed=1)
     declare(place / "png", "ours", Wishes(labels={"polyp": 255}, group="([a-z])"))
     assert not (place / "ours.splits.json").exists()
-    with pytest.raises(MedbenchError, match="1 of 3 groups lie in more than one split: a"):
+    with pytest.raises(MedbenchError, match="1 of 3 groups lies in more than one split: a"):
         _ids("test")
     _move("a2", "test", "train")
     assert _ids("test") == ["c1"]

@@ -57,7 +57,7 @@ def test_a_leak_is_told_on_declaring(place):
     _write_table(place / "daten", leak=True)
     declared = declare(place / "daten", "ours")
     assert not declared.complete
-    assert any("error: 1 of 4 groups lie in more than one split: P0." in line for line in declared.lines)
+    assert any("error: 1 of 4 groups lies in more than one split: P0." in line for line in declared.lines)
 
 
 @pytest.mark.parametrize(

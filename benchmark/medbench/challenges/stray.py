@@ -10,11 +10,11 @@ from typing import Literal
 
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import agreeing, counted_are, named
 from medbench.io import images
 from medbench.io.gate.listing import list_folder
 
 Role = Literal["image", "label map"]
-MOST_NAMED = 4
 REMOVE = "Scores on it would be of training data, mirrored or turned as it may be: remove one of them."
 TABLES = (".csv", ".tsv", ".json", ".txt", ".md", ".h5", ".hdf5", ".npz", ".avi", ".mp4", ".mkv", ".svs")
 """Types that releases hold besides images."""
@@ -92,7 +92,7 @@ def repeated(
 
 def strays(cases: Iterable[Case]) -> Iterator[Finding]:
     """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
-    case_files = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
+    case_files = {path for case in cases for path in case.files}
     suffixes = {*images.SUFFIXES, *TABLES}
     n_hidden, strangers = 0, []
     for folder in sorted({path.parent for path in case_files}):
@@ -107,8 +107,9 @@ def strays(cases: Iterable[Case]) -> Iterator[Finding]:
                 message = f"{folder}: {names} could be one case."
                 yield Finding("warning", message, "Keep one, or rename one.")
     if strangers:
-        more = ", …" if len(strangers) > MOST_NAMED else ""
-        names = ", ".join(str(path) for path in strangers[:MOST_NAMED])
-        yield Finding("note", f"{len(strangers)} files are of types that are not read: {names}{more}.")
+        files = counted_are(len(strangers), "file")
+        yield Finding("note", f"{files} of a type that is not read: {named(strangers)}.")
     if n_hidden:
-        yield Finding("note", f"{n_hidden} hidden files and folders of file systems are passed over.")
+        what = agreeing(n_hidden, "hidden file or folder", "hidden files and folders")
+        are = agreeing(n_hidden, "is", "are")
+        yield Finding("note", f"{n_hidden} {what} of file systems {are} passed over.")

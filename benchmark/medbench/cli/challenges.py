@@ -13,6 +13,8 @@ from medbench.core.task import titles
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
 
+SPLITS_IN_LIST = 8
+
 app = typer.Typer(invoke_without_command=True, help="List the challenges, or show one.")
 
 
@@ -68,6 +70,13 @@ def _splits(challenge: Challenge) -> str:
     )
 
 
+def _first_splits(splits: list[str]) -> str:
+    """The splits of a challenge, of many the first and how many there are."""
+    if len(splits) <= SPLITS_IN_LIST:
+        return ", ".join(splits)
+    return f"{', '.join(splits[:SPLITS_IN_LIST])}, … ({len(splits)} in all)"
+
+
 Match = Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")]
 
 
@@ -99,7 +108,7 @@ def list_challenges(match: Match = "*", as_json: arguments.AsJson = False) -> No
             str(fact["name"]),
             str(fact["title"]),
             str(fact["task"]),
-            ", ".join(fact["splits"]),
+            _first_splits(fact["splits"]),
             str(fact["license"]),
         )
         for fact in facts

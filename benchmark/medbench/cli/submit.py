@@ -53,11 +53,14 @@ def init(
             "--weights", help="Checkpoint file, 'auto' (the last training for the challenge), or 'none'."
         ),
     ] = "auto",
+    settings: arguments.Settings = None,
 ) -> None:
     """Write submissions/<challenge>/<name>.toml with every key explained."""
+    from medbench.cli.parsing import parse_settings
     from medbench.submissions.template import write_submission
 
-    typer.echo(str(write_submission(challenge, model, platform, name, weights=weights)))
+    options = parse_settings(settings or [])
+    typer.echo(str(write_submission(challenge, model, platform, name, weights=weights, options=options)))
 
 
 @app.command("platforms", short_help="List the platforms and what they accept.")

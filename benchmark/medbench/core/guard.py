@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import first_line
 
 FOREIGN = "case.failed"
 
@@ -35,8 +36,7 @@ def describe(error: BaseException) -> str:
     """An error as one line for a record: ours as they are, foreign ones with their type."""
     if isinstance(error, MedbenchError):
         return error.message
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def guarded(case: str, call: Callable[[], T]) -> T | Failure:

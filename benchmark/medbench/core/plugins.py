@@ -24,6 +24,7 @@ from types import ModuleType
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import at_home
 from medbench.core.imported_files import imported_files
+from medbench.core.text import first_line
 
 GROUPS = tuple(f"medbench.{kind}s" for kind in ("model", "challenge", "metric", "platform", "task"))
 _PREFIX = "medbench_plugin_"
@@ -99,10 +100,9 @@ def broken(where: str, error: BaseException) -> MedbenchError:
     if isinstance(error, SyntaxError):
         line = f", line {error.lineno}" if error.lineno else ""
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = (message.strip().splitlines() or ["no message"])[0]
     return MedbenchError(
         "plugin.broken",
-        f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {text}{line}).",
+        f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {first_line(message)}{line}).",
         "Repair the plug-in, or leave it out.",
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -57,6 +57,11 @@ class CaseScores:
 
     scores: Mapping[str, Score] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def undefined(cls, columns: Iterable[str], reason: str) -> CaseScores:
+        """Scores of a case whose reference says nothing: none in any column."""
+        return cls({name: Score.undefined(reason) for name in columns})
 
 
 @dataclass(frozen=True, slots=True)

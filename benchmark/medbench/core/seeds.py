@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,3 +24,17 @@ def hashed_share(name: str) -> float:
     0.7365
     """
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def hashed_part(name: str, ends: Sequence[tuple[str, float]]) -> str:
+    """The part whose share a name falls into by :func:`hashed_share`.
+
+    Args:
+        name: what is hashed.
+        ends: part and where its share ends, ascending; the last ends at 1.
+
+    >>> hashed_part("42/ISIC_0000000", (("test", 0.2), ("val", 0.3), ("train", 1.0)))
+    'train'
+    """
+    position = hashed_share(name)
+    return next(part for part, end in ends if position < end)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST = 200
+MOST_NAMED = 5
+"""Names that a message lists of many."""
 CONTENT_POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">"
@@ -65,7 +68,7 @@ def counted(number: int, noun: str) -> str:
     >>> counted(1, "case"), counted(0, "case"), counted(1200, "case")
     ('1 case', '0 cases', '1,200 cases')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {agreeing(number, noun, f'{noun}s')}"
 
 
 def counted_are(number: int, noun: str) -> str:
@@ -74,7 +77,34 @@ def counted_are(number: int, noun: str) -> str:
     >>> counted_are(1, "case"), counted_are(2, "case")
     ('1 case is', '2 cases are')
     """
-    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+    return f"{counted(number, noun)} {agreeing(number, 'is', 'are')}"
+
+
+def agreeing(number: int, singular: str, plural: str) -> str:
+    """The one of two words that agrees with a number.
+
+    >>> agreeing(1, "lies", "lie"), agreeing(2, "lies", "lie")
+    ('lies', 'lie')
+    """
+    return singular if number == 1 else plural
+
+
+def named(names: Sequence[object], most: int = MOST_NAMED) -> str:
+    """The first of many names, with ``…`` where there are more.
+
+    >>> named(["a", "b", "c"]), named(["a", "b", "c"], 2)
+    ('a, b, c', 'a, b, …')
+    """
+    return ", ".join(str(name) for name in names[:most]) + (", …" if len(names) > most else "")
+
+
+def first_line(message: object, otherwise: str = "no message") -> str:
+    r"""What an error or a process says first.
+
+    >>> first_line(ValueError("bad header\nof the file")), first_line(ValueError())
+    ('bad header', 'no message')
+    """
+    return (str(message).strip().splitlines() or [otherwise])[0]
 
 
 def markdown_text(words: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +38,15 @@ class Predictor(Protocol):
     def predict(self, sample: Any) -> Prediction:
         """The prediction of a sample, with an answer for each of its demands."""
         ...
+
+
+def summed_times(predictors: Iterable[Predictor]) -> dict[str, float]:
+    """Seconds by phase, over all predictors."""
+    total: dict[str, float] = {}
+    for predictor in predictors:
+        for phase, seconds in predictor.time_s.items():
+            total[phase] = total.get(phase, 0.0) + seconds
+    return total
 
 
 @dataclass(frozen=True, slots=True)

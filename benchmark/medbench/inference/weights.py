@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +18,14 @@ from medbench.core.registry import nearest_names
 from medbench.core.text import printable
 from medbench.inference.facts import read_facts
 from medbench.inference.wrappers import dictionaries, peelings, unwrapped, wholes
+from medbench.models.checkpoint_files import safetensors_texts, stored_values
 
 if TYPE_CHECKING:
     import torch
 
-_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
-_TORCH_SIGNATURES = (b"PK", b"\x80")
-"""First bytes of an archive of torch, and of a pickle."""
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 """Usual endings of checkpoints."""
 FACTS_KEY = "medbench"
-_FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
-"""In torch's refusal of a pickle, the type that it would make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +123,9 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
 def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
 
-    contents = _stored(content, path)
+    contents = stored_values(content, path)
     facts: dict[str, Any] = {}
-    if _is_safetensors(content) and (text := _metadata(content).get(FACTS_KEY)):
+    if text := safetensors_texts(content).get(FACTS_KEY):
         facts = read_facts(text, path)
     elif isinstance(contents, dict) and isinstance(contents.get(FACTS_KEY), str):
         facts = read_facts(contents[FACTS_KEY], path)
@@ -180,64 +175,6 @@ def _no_tensors(contents: Any) -> str:
 def _is_plain(tensor: torch.Tensor) -> bool:
     """Whether every value is stored as it is: neither sparse nor quantised nor without values."""
     return str(tensor.layout) == "torch.strided" and not tensor.is_quantized and not tensor.is_meta
-
-
-def _stored(content: bytes, path: Path) -> Any:
-    """Contents of a checkpoint's bytes: tensors and plain values."""
-    import pickle
-
-    import torch
-
-    if content.startswith(_IMAGE_SIGNATURES):
-        raise MedbenchError(
-            "weights.not_a_state_dict",
-            f"{path}: is an image, no checkpoint.",
-            "Give the .pt or .safetensors file of a training.",
-        )
-    try:
-        if _is_safetensors(content):
-            from safetensors.torch import load
-
-            return load(content)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not content.startswith(_TORCH_SIGNATURES):
-            raise MedbenchError(
-                "weights.unsafe",
-                f"{path}: refused: it is no file of torch or safetensors, and reading others could run code.",
-                "Give the .pt or .safetensors file of a training.",
-            ) from error
-        kind = _FOREIGN.search(str(error))
-        raise MedbenchError(
-            "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values"
-            f"{f' ({printable(kind[1])})' if kind else ''}, so loading it could run code.",
-            "Ask its author for a plain state_dict or a safetensors file.",
-        ) from error
-    except Exception as error:
-        if "TorchScript" in str(error):
-            raise MedbenchError(
-                "weights.not_a_state_dict",
-                f"{path}: is a network of TorchScript, not a checkpoint.",
-                f"Run the network itself: -m file:{path}.",
-            ) from error
-        raise MedbenchError(
-            "weights.corrupt",
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
-            "Copy the file again from its source.",
-        ) from error
-
-
-def _is_safetensors(content: bytes) -> bool:
-    """Whether the bytes begin as safetensors do: the length of a JSON object, and that object."""
-    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
-
-
-def _metadata(content: bytes) -> Mapping[str, str]:
-    """Texts by name in the header of a safetensors file that was read before."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    metadata: Mapping[str, str] = header.get("__metadata__") or {}
-    return metadata
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:

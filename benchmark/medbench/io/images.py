@@ -9,7 +9,7 @@ from medbench.core.errors import MedbenchError
 from medbench.io import nifti_mha, raster
 from medbench.io.gate import admission
 from medbench.io.gate.admission import entrance
-from medbench.io.gate.arrays import decode_npy
+from medbench.io.gate.arrays import decode_npy, parse_npy
 from medbench.io.gate.decode import decode_volume
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import check_finite, whole_labels
@@ -44,11 +44,32 @@ def read_volume(path: Path, *, root: Path | None = None, expected: Expected | No
             array = decode_npy(file.content)
             check_finite(array)
             return Volume(array)
-    raise MedbenchError(
+    raise _unknown_type(path)
+
+
+def _unknown_type(path: Path) -> MedbenchError:
+    return MedbenchError(
         "file.type_unknown",
-        f"{path}: '{suffix}' is no image type known here.",
+        f"{path}: '{suffix_of(path)}' is no image type known here.",
         f"Known: {', '.join(SUFFIXES)}.",
     )
+
+
+def read_shape(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> tuple[int, ...]:
+    """Shape of an image, ``(height, width)``, or of a volume, ``(z, y, x)``, by the header of its file.
+
+    Raises:
+        MedbenchError: what the gate refuses of a header, and ``file.type_unknown``.
+    """
+    suffix = suffix_of(path)
+    if suffix in raster.SUFFIXES:
+        return raster.read_size(path, root=root, expected=expected)
+    if suffix in VOLUME_SUFFIXES:
+        return nifti_mha.read_geometry(path, root=root, expected=expected).shape
+    if suffix == ".npy":
+        with entrance(path, "array", root=root, expected=expected) as file:
+            return parse_npy(file.content)[0]
+    raise _unknown_type(path)
 
 
 def read_labels(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
@@ -69,7 +90,7 @@ def read_labels(path: Path, *, root: Path | None = None, expected: Expected | No
             volume = Volume(decode_npy(file.content))
             labels = whole_labels(volume.array)
     else:
-        return read_volume(path)
+        raise _unknown_type(path)
     return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
 

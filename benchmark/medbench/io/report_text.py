@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted_are
 from medbench.io import tables
 
 SECTIONS = ("impression", "findings")
@@ -36,7 +37,7 @@ def read_report(path: Path) -> tuple[str, ...]:
     if count < LEAST_WORDS:
         raise MedbenchError(
             "report.short",
-            f"{path}: {count} words are left of the report's findings and impression, fewer than "
+            f"{path}: {counted_are(count, 'word')} left of the report's findings and impression, fewer than "
             f"{LEAST_WORDS}.",
             _HINT,
         )

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.refusal import corrupt
@@ -114,7 +115,7 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
     if dtype != np.uint8 or n_channels != channels:
         raise MedbenchError(
             "data.slide_format",
-            f"{path}: has {n_channels} channel{'s' * (n_channels != 1)} of {dtype}, expected an {due}.",
+            f"{path}: has {counted(n_channels, 'channel')} of {dtype}, expected an {due}.",
             "Convert it, or copy the original again.",
         )
     page = file.series[0].levels[0].pages[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.refusal import Reject, refusal_of
@@ -170,7 +171,8 @@ def _rows(
         raise Reject("data.table", f"line 1: the column '{twice}' stands there twice", _AS_RELEASED)
     for line, cells in rows:
         if len(cells) != len(header):
-            facts = f"line {line}: {len(cells)} values where the header has {len(header)} columns"
+            due = counted(len(header), "column")
+            facts = f"line {line}: {counted(len(cells), 'value')} where the header has {due}"
             raise Reject(
                 "data.table", facts, "Quote texts that hold a comma, and write decimals with a point."
             )

@@ -118,7 +118,7 @@ def read_frames(
             frames.append(np.asarray(frame[:, :, ::-1], np.uint8))
             check_budget(2 * len(frames) * frame.nbytes, video.budget_bytes)
         if not frames or len(frames) < (video.stored_frames or 0):
-            raise corrupt(f"{len(frames)} of its {video.stored_frames or 0} frames decode")
+            raise corrupt(f"of its {video.stored_frames or 0} frames {len(frames)} can be decoded")
     return np.stack(frames)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.core.text import counted
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.containers import VideoHeader
 from medbench.io.gate.expected import check_budget
@@ -104,9 +105,9 @@ def iterate_frames(path: Path) -> Iterator[tuple[int, float, Any]]:
             yield index, time_s, frame
         start = float((stream.start_time or 0) * (stream.time_base or 0))
         if index < 0 or end - start < header_s - max(_LOST_S, 2 / float(rate)):
-            raise corrupt(f"ends early: {index + 1} frames, {end - start:.1f} of {header_s:.1f} s")
+            raise corrupt(f"ends early: {counted(index + 1, 'frame')}, {end - start:.1f} of {header_s:.1f} s")
         if index + 1 < (header.stored_frames or 0):
-            raise corrupt(f"{index + 1} of its {header.stored_frames} frames decode")
+            raise corrupt(f"of its {header.stored_frames} frames {index + 1} can be decoded")
 
 
 def _announced_s(container: Any, stream: Any) -> float:

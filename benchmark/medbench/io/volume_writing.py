@@ -45,12 +45,16 @@ def write_volume(path: Path, volume: Volume) -> None:
             f"Known: {suffixes}.",
         )
     array = np.ascontiguousarray(volume.array)
+    if encode in (_nifti, _nifti_packed) and array.ndim > _n_spatial(volume):
+        raise MedbenchError(
+            "file.unwritable", f"{path}: NIfTI is written without channels.", "Use .mha for channels."
+        )
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     if array.dtype.str[1:] not in _METAIMAGE or not 2 <= array.ndim <= 4:
         raise MedbenchError(
             "file.unwritable",
-            f"{path}: an array of {array.ndim} axes and type {array.dtype} cannot be written as a volume.",
+            f"{path}: an array of shape {array.shape} and type {array.dtype} cannot be written as a volume.",
             "Give integers or floating-point numbers, 2 to 4 axes.",
         )
     content = encode(array.astype(array.dtype.newbyteorder("<"), copy=False), volume)
@@ -129,10 +133,6 @@ def _nifti(array: npt.NDArray[Any], volume: Volume) -> bytes:
 
     spacing, origin, direction = _geometry(volume)
     count = len(spacing)
-    if array.ndim > count:
-        raise MedbenchError(
-            "file.unwritable", "NIfTI files are written without channels.", "Use .mha for channels."
-        )
     affine, inner = np.eye(4), min(count, 3)
     affine[:inner, :inner] = direction[:inner, :inner] * np.array(spacing[:inner])
     affine[:inner, 3] = origin[:inner]

@@ -1,4 +1,4 @@
-"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes."""
+"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes; ratios."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
+from medbench.core.text import agreeing, named
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -62,7 +63,7 @@ def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
     if len(steps) != ndim or not all(0 < step < np.inf for step in steps):
         raise MedbenchError(
             "metric.spacing",
-            f"Spacing {steps} does not fit an array of {ndim} axes.",
+            f"Spacing {steps} does not fit an array of {ndim} {agreeing(ndim, 'axis', 'axes')}.",
             "Give one positive number per array axis, in the order of the axes.",
         )
     return steps
@@ -103,7 +104,7 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
     values = label_values(array)
-    examples = ", ".join(f"{value:g}" for value in values[:6]) + (" …" if len(values) > 6 else "")
+    examples = named([f"{value:g}" for value in values])
     if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         hint = "Threshold probabilities first."
     else:
@@ -150,7 +151,7 @@ def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:
     if len(labels) > _MAX_LABELS:
         raise MedbenchError(
             "metric.labels",
-            f"The label maps hold {len(labels)} different values.",
+            f"The label maps hold {len(labels):,} different values.",
             "This looks like an image or like instance numbers; a label map has a few classes.",
         )
     return np.array(sorted(labels), np.int64)
@@ -186,3 +187,11 @@ def union_box(first: Box, second: Box) -> Box:
     return tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
     )
+
+
+def ratio(
+    numerator: npt.NDArray[np.float64], denominator: npt.NDArray[np.float64], otherwise: float = np.nan
+) -> npt.NDArray[np.float64]:
+    """The quotients, and another number where the denominator is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, otherwise)

@@ -7,7 +7,7 @@ in every record and table. The part after the dot says what is particular; a bar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
@@ -53,6 +53,14 @@ class EmptyPolicy:
     source: str = ""
 
 
+EMPTY_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "both": "both masks are empty",
+        "prediction": "the prediction is empty",
+        "reference": "the reference is empty",
+    }
+)
+"""Field of :class:`EmptyPolicy` -> what is said where it applies."""
 EMPTY_POLICIES: Mapping[str, EmptyPolicy] = MappingProxyType(
     {
         policy.name: policy
@@ -184,10 +192,6 @@ class Convention:
             return self.target
         module = getattr(self.target, "__module__", "?")
         return f"{module}:{getattr(self.target, '__qualname__', self.target)}"
-
-    def with_empty(self, policy: EmptyPolicy | str) -> Convention:
-        """The same definition under another rule for empty masks."""
-        return replace(self, empty=empty_policy(policy))
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for listings; an unbounded range ends in null."""

@@ -19,17 +19,11 @@ from medbench.metrics.arrays import (
     check_spacing,
     same_shape,
 )
-from medbench.metrics.convention import Convention, EmptyPolicy, empty_policy
+from medbench.metrics.convention import EMPTY_WORDS, Convention, EmptyPolicy, empty_policy
 from medbench.metrics.definition_check import check_definition
 from medbench.metrics.masks.joint_histogram import JointHistogram
 from medbench.metrics.masks.label_maps import LabelMaps
 from medbench.metrics.masks.pair import MaskPair
-
-_EMPTY_WORDS = {
-    "both": "both masks are empty",
-    "prediction": "the prediction is empty",
-    "reference": "the reference is empty",
-}
 
 
 def _registry() -> Registry[Convention]:
@@ -189,7 +183,7 @@ def score_pair(
             return Score.undefined("the definition has no answer here")
         return Score(float(natural))
     rule = getattr(policy, state)
-    reason = _EMPTY_WORDS[state]
+    reason = EMPTY_WORDS[state]
     if rule is None:
         return Score.undefined(reason) if natural is None else Score(float(natural))
     if rule == "undefined":

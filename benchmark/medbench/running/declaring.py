@@ -12,7 +12,7 @@ from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
 from medbench.challenges.declared.release import KEEP_APART
-from medbench.challenges.declared.splits import named, refuse_few, shared_groups, split_ids
+from medbench.challenges.declared.splits import refuse_few, shared_groups, shared_text, split_ids
 from medbench.challenges.declared.survey import survey
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
@@ -89,7 +89,7 @@ def declare(
     if declaration.splits.rule == "given":
         groups, count = shared_groups(cases, splits, tuple(splits))
         if groups:
-            text = f"{len(groups)} of {count} groups lie in more than one split: {named(groups)}."
+            text = shared_text(groups, count)
             result.faults.append(f"{text} {KEEP_APART}")
     sentences = [*result.lines, *(result.groups if wishes.group is None else ())]
     lines = [f"{folder}: {line}" for line in sentences] + [f"error: {fault}" for fault in result.faults]
@@ -98,6 +98,11 @@ def declare(
     place = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
     if alone:
         lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
+    elif not any(item.group for item in cases):
+        lines.append(
+            "groups: none, each case stands alone. Cases of one patient or video must share a split: name "
+            f"what they share by --group, a regular expression on names such as {cases[0].id}"
+        )
     lines += [
         f"splits: {counts}{place}",
         f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
@@ -105,7 +110,7 @@ def declare(
         f"next: medbench data check {name}",
     ]
     if not result.faults:
-        lines.append(f"      medbench run -m {_example(challenge)} -c {name}")
+        lines += [f"      medbench {verb} -m {_example(challenge)} -c {name}" for verb in ("train", "run")]
     return Declared(path, name, lines, not result.faults)
 
 

@@ -26,7 +26,7 @@ from medbench.io.caches import content_sha256
 from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import Timing
-from medbench.records.reading import PREDICTIONS, Finished
+from medbench.records.reading import KEY_LENGTH, PREDICTIONS, Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import NOTES, Provenance, Subject, make_record, now
 from medbench.running.data import choose_cases, resolve_data
@@ -201,7 +201,7 @@ def _scored(
     start_time, progress = clock
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
-    folder = request.runs_root / challenge.name / PREDICTIONS / key[:16]
+    folder = request.runs_root / challenge.name / PREDICTIONS / key[:KEY_LENGTH]
     folders = {"predictions": request.predictions} if request.predictions.is_dir() else {}
     note_data_place(key, data=subject.data.root, **folders)
     places = places_of(request, subject, predictions)

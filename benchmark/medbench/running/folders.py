@@ -317,7 +317,7 @@ def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: s
     return {
         f"{label}/{c.id}": MetricSpec(
             f"{label}/{c.id}",
-            f"{label} {c.id}",
+            f"label {label}, {c.id}",
             {"1": "", "mm": length}.get(c.unit, c.unit),
             c.better,
             c.id,

@@ -58,8 +58,8 @@ def journalled(
                 stream.flush()
                 if row.predictions:
                     shutil.rmtree(folder / UNFINISHED / row.case, ignore_errors=True)
-                if row.reason:
-                    progress.say(f"{row.case}: {row.reason}")
+                if own.reason:
+                    progress.say(f"{own.case}: {printable(own.reason, LONGEST_REASON)}")
                 progress.advance(1, row.case)
         timing.wall_s = time.perf_counter() - begin_s
         timing.cases = len(to_do)

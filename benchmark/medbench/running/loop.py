@@ -25,13 +25,14 @@ from medbench.core.result_table import REFUSAL, CaseRow, CaseScores, CaseStatus
 from medbench.core.sample import AnySample, Prediction
 from medbench.core.score import Score
 from medbench.core.task import check_answers
+from medbench.core.text import printable
 from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
 from medbench.running.call_engine import Lost, check_code, in_turn, spread
 from medbench.running.handed_in import alike_hint
-from medbench.running.journal import journalled, shared_row, write_journal
+from medbench.running.journal import LONGEST_REASON, journalled, shared_row, write_journal
 from medbench.running.together import answers_together, in_chunks, shares_batches
 
 READ_AHEAD = 2
@@ -155,10 +156,9 @@ def score_predictions(
             else:
                 row, samples = result
                 timing.add_samples(samples)
-            row = shared_row(row, places)
-            rows_by_case[row.case] = row
+            rows_by_case[row.case] = shared_row(row, places)
             if row.reason:
-                progress.say(f"{row.case}: {row.reason}")
+                progress.say(f"{row.case}: {printable(row.reason, LONGEST_REASON)}")
             progress.advance(1, row.case)
     rows = [rows_by_case[case.id] for case in cases]
     timing.cases = len(cases)

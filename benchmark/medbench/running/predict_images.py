@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medbench.challenges.declared.bare import bare_challenge
-from medbench.challenges.declared.splits import named
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import AnySample
+from medbench.core.text import named
 from medbench.io import images, raster
 from medbench.io.gate.listing import list_folder
 from medbench.records.identity import plugin_settings

@@ -118,7 +118,7 @@ def split_start(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]
 
 def _weights_of(path: Path, runs: Path, *, is_framework: bool) -> Path:
     """The file of weights of a path or of a run's key."""
-    from medbench.training.fit import WEIGHTS
+    from medbench.training.result_files import WEIGHTS
 
     if path.is_file() or (is_framework and path.is_dir() and not (path / WEIGHTS).is_file()):
         return path
@@ -141,7 +141,7 @@ def weights_of_run(run: Run, runs: Path) -> Path:
     Raises:
         MedbenchError: ``init.no_weights``.
     """
-    from medbench.training.fit import WEIGHTS
+    from medbench.training.result_files import WEIGHTS
 
     sha256 = run.record.model.weights_sha256
     folders = runs.glob(f"{run.record.challenge.name}/*/training/*/{WEIGHTS}")

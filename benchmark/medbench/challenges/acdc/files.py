@@ -25,16 +25,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, check_volumes
+from medbench.challenges.families.sliced_volumes.files import (
+    SlicedVolumeRelease,
+    check_prepared,
+    check_volumes,
+    stacked,
+)
 from medbench.challenges.families.sliced_volumes.spacing import spacing_table
 from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
+from medbench.core.text import agreeing, counted
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.listing import check_alone
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 
 STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
 PLACES = (".", "ACDC", "data/ACDC", "ACDC_training_volumes", "data")
@@ -57,8 +63,7 @@ def hashed_split(patient: str) -> str:
     >>> [hashed_split(f"patient{number:03}") for number in (1, 4, 9)]
     ['train', 'test', 'val']
     """
-    position = hashed_share(f"42/{patient}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"42/{patient}", SHARES)
 
 
 class ACDCRelease(SlicedVolumeRelease):
@@ -117,15 +122,9 @@ class ACDCRelease(SlicedVolumeRelease):
             values = volume.array.astype(np.float32)
             low, high = float(values.min()), float(values.max())
             intensities = (values - low) / (high - low if high > low else 1.0)
-            return Volume(_stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
-        values = _stacked(_array(path, *self.image_arrays), path)
-        low, high = float(values.min(initial=0)), float(values.max(initial=0))
-        if not (low >= -1e-3 and high <= 1 + 1e-3):
-            raise MedbenchError(
-                "data.value_range",
-                f"{path}: holds values from {low:g} to {high:g}, the prepared files hold 0 to 1.",
-                "Scale each volume to 0 … 1.",
-            )
+            return Volume(stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
+        values = stacked(_array(path, *self.image_arrays), path)
+        check_prepared(values, path, "Scale each volume to 0 … 1.")
         return Volume(values.astype(np.float32), case.facts.get("spacing_mm"))
 
     def read_reference(self, case: Case) -> Volume:
@@ -140,8 +139,8 @@ class ACDCRelease(SlicedVolumeRelease):
             volume = images.read_labels(path)
         else:
             volume = Volume(_array(path, "label"), case.facts.get("spacing_mm"))
-        labels = _stacked(volume.array, path)
-        strangers = counted(labels, [0, *STRUCTURES.values()])
+        labels = stacked(volume.array, path)
+        strangers = unknown_labels(labels, [0, *STRUCTURES.values()])
         if strangers:
             raise MedbenchError(
                 "data.label_unknown",
@@ -167,15 +166,14 @@ class ACDCRelease(SlicedVolumeRelease):
                 continue
             groups = {case.group for case in by_split[split]}
             owners[split] = groups
-            what = f"{len(by_split[split])} cases of {len(groups)} patients"
-            findings.append(Finding("note", f"{split}: {what}."))
-        for split, cases in by_split.items():
+            cases, patients = counted(len(by_split[split]), "case"), counted(len(groups), "patient")
+            findings.append(Finding("note", f"{split}: {cases} of {patients}."))
+        for split, own in owners.items():
             others = {group: other for other in owners if other != split for group in owners[other]}
-            patients = sorted({case.group for case in cases} & others.keys())
-            if patients and split != "train":
-                message = (
-                    f"{split}: {patients[0]} lies in {others[patients[0]]} too ({len(patients)} patients do)."
-                )
+            leaks = sorted(own & others.keys())
+            if leaks and split != "train":
+                many = f"{counted(len(leaks), 'patient')} {agreeing(len(leaks), 'does', 'do')}"
+                message = f"{split}: {leaks[0]} lies in {others[leaks[0]]} too ({many})."
                 findings.append(Finding("error", message, "Scores on it would be of training data."))
         return [*findings, *check_volumes(self, by_split, {})]
 
@@ -228,13 +226,3 @@ def _array(path: Path, *names: str) -> npt.NDArray[Any]:
             if error.code != "data.array_missing":
                 raise
     return hdf5.read_arrays(path, names[-1])[names[-1]]
-
-
-def _stacked(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    if array.ndim not in (2, 3):
-        raise MedbenchError(
-            "data.dimensions",
-            f"{path}: has {array.ndim} axes, a volume has three and a slice two.",
-            "Use the file as released.",
-        )
-    return array[np.newaxis] if array.ndim == 2 else array

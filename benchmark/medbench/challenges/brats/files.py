@@ -19,6 +19,7 @@ from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.images import suffix_of
 
 SPLITS = ("train", "val", "test", "all")
@@ -92,7 +93,7 @@ class BraTSRelease(MRVolumeRelease):
         parts = [name for name in SPLITS[:3] if (root / name).is_dir()] or ["all"]
         for split in parts:
             cases = self.cases(root, split)
-            findings.append(Finding("note", f"{split}: {len(cases)} cases."))
+            findings.append(Finding("note", f"{split}: {counted(len(cases), 'case')}."))
             for case in cases:
                 findings += findings_of(case.id, partial(self.check_case, case))
                 if owners.setdefault(case.group, split) != split:

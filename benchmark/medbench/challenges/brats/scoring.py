@@ -90,7 +90,7 @@ def score_regions(
         spacing: mm along each axis.
     """
     from medbench.metrics import evaluate_arrays
-    from medbench.metrics.convention import EmptyPolicy, empty_policy
+    from medbench.metrics.convention import EMPTY_WORDS, EmptyPolicy, empty_policy
 
     columns = edition.columns()
     diagonal = math.sqrt(sum(side * side for side in np.shape(reference)))
@@ -119,16 +119,9 @@ def score_regions(
             rule = rules[measure.empty]
             state = _empty_side(np.asarray(reference), np.asarray(prediction), edition.regions[region])
             value = float(getattr(rule, state))
-            score = Score.undefined(f"{_WORDS[state]}: {value:g} by rule '{rule.name}'", value)
+            score = Score.undefined(f"{EMPTY_WORDS[state]}: {value:g} by rule '{rule.name}'", value)
         scores[spec.name] = score
     return scores
-
-
-_WORDS = {
-    "both": "both masks are empty",
-    "prediction": "the prediction is empty",
-    "reference": "the reference is empty",
-}
 
 
 def _empty_side(

@@ -20,7 +20,7 @@ from medbench.challenges.families.radiographs import (
     SPLITS,
     RadiographFiles,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     listed_facts,
     whole_split,
@@ -147,7 +147,7 @@ def _image(table: Path, part: str, line: int, row: Mapping[str, str]) -> Labelle
         table,
         () if wrong else tuple(value for value in values if value is not None),
         patient,
-        part if part == "test" else hashed_part(patient, 0.0, VAL),
+        part if part == "test" else hashed_split(patient, 0.0, VAL),
         fault,
     )
 

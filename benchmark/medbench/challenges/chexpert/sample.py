@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.chexpert.files import LABELS, UNCERTAIN, VAL
-from medbench.challenges.families.radiographs import drawn_names, hashed_part
+from medbench.challenges.families.radiographs import drawn_names, hashed_split
 from medbench.challenges.simulators.chest import SIDES, Kind, draw_chest, draw_findings
 from medbench.core.files import write_text
 from medbench.io import raster
@@ -38,7 +38,7 @@ def write_sample(root: Path) -> None:
     header = ",".join(("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS))
     rows: dict[str, list[str]] = {"train": [], "valid": []}
     for index in range(len(KINDS)):
-        training_names = drawn_names(_names(index), QUOTA, lambda name: hashed_part(name, 0.0, VAL))
+        training_names = drawn_names(_names(index), QUOTA, lambda name: hashed_split(name, 0.0, VAL))
         names = [("train", name) for name, _ in training_names]
         names += [("valid", f"patient{64500 + index * TEST + number}") for number in range(TEST)]
         for part, name in names:

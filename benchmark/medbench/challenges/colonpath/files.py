@@ -18,7 +18,7 @@ from pathlib import Path
 from medbench.challenges.families.image_classes.files import ClassedImage, ImageClassRelease
 from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
 from medbench.io.tables import read_lines
 
 PARTS = {"train": 5654, "val": 4355}
@@ -46,8 +46,7 @@ def case_of(name: str) -> str:
 
 def hashed_split(case: str) -> str:
     """Which of ``train``, ``val`` and ``test`` a case belongs to."""
-    position = hashed_share(f"42/{case}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"42/{case}", SHARES)
 
 
 class ColonPathRelease(ImageClassRelease):

@@ -14,13 +14,14 @@ from medbench.challenges.families.radiographs import (
     SPLITS,
     RadiographFiles,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     whole_split,
 )
 from medbench.challenges.release import SplitFacts
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.tables import plain_text
 
 CLASSES = ("normal", "pneumonia", "COVID-19")
@@ -104,14 +105,15 @@ def _lines(table: Path, folder: Path, part: str) -> list[ClassedImage]:
         if len(words) < 4:
             raise MedbenchError(
                 "data.table",
-                f"{table}, line {number}: holds {len(words)} words, not patient, file, class, source.",
+                f"{table}, line {number}: holds {counted(len(words), 'word')}, not patient, file, class and "
+                "source.",
                 "Use the file as released.",
             )
         patient, name, label, source = words[0], " ".join(words[1:-2]), words[-2], words[-1]
         is_class = label in CLASSES
         fault = "" if is_class else f"{table}, line {number}: '{label[:40]}' is no class."
         group = f"{source}/{patient}"
-        own = part if part == "test" else hashed_part(group, 0.0, VAL)
+        own = part if part == "test" else hashed_split(group, 0.0, VAL)
         image_class = CLASSES.index(label) if is_class else None
         images.append(
             ClassedImage(f"{part}-{_id(name)}", folder / name, table, image_class, group, own, fault)

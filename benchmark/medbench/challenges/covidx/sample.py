@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.covidx.files import CLASSES, VAL
-from medbench.challenges.families.radiographs import drawn_names, hashed_part
+from medbench.challenges.families.radiographs import drawn_names, hashed_split
 from medbench.challenges.simulators.chest import SIDES, Chest, draw_chest, draw_findings
 from medbench.core.files import write_text
 from medbench.io import raster
@@ -32,7 +32,7 @@ def write_sample(root: Path) -> None:
     for index, label in enumerate(CLASSES):
         numbers = (f"{index}{number:04}" for number in itertools.count())
         training_names = drawn_names(
-            numbers, QUOTA, lambda name: hashed_part(f"{SOURCE}/{name}", 0.0, VAL), _group
+            numbers, QUOTA, lambda name: hashed_split(f"{SOURCE}/{name}", 0.0, VAL), _group
         )
         names = [("train", name) for name, _ in training_names]
         names += [("test", f"9{index}{number:03}") for number in range(TEST)]

@@ -15,6 +15,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
+from medbench.core.text import agreeing, counted, named
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
@@ -97,11 +98,9 @@ class CVCBoxesRelease(CVCFrames, ImageBoxRelease):
             names += [image.reference.name] if count else []
         if not specks:
             return ()
-        first = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
-        return [
-            Finding(
-                "note",
-                f"{specks} specks of fewer than {LEAST_PIXELS} pixels in {len(names)} masks ({first}) are no "
-                "boxes.",
-            )
-        ]
+        are = agreeing(specks, "is no box", "are no boxes")
+        message = (
+            f"{counted(specks, 'speck')} of fewer than {LEAST_PIXELS} pixels in "
+            f"{counted(len(names), 'mask')} ({named(names)}) {are}."
+        )
+        return [Finding("note", message)]

@@ -9,7 +9,6 @@ from medbench.challenges.declared.coco import coco_tables, read_coco
 from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.items import Item, find_items
 from medbench.challenges.declared.release import FACT, DeclaredRelease
-from medbench.challenges.declared.splits import named
 from medbench.challenges.declared.templates import files_below, matches
 from medbench.challenges.families.image_boxes.exchange import ImageBoxExchange
 from medbench.challenges.families.image_boxes.files import BoxedImage, ImageBoxRelease
@@ -17,7 +16,7 @@ from medbench.challenges.families.image_boxes.scoring import COLUMNS, BoxColumn,
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
-from medbench.core.text import counted_are
+from medbench.core.text import agreeing, counted_are, named
 from medbench.io import raster
 
 KEYS = "coco_image"
@@ -65,7 +64,8 @@ class DeclaredBoxRelease(DeclaredRelease, ImageBoxRelease):
         for _, path in coco_tables(self.declaration, root):
             stray = read_coco(path, self.declaration).stray
             if stray:
-                text = f"{path}: {len(stray)} annotations name an image that is not there: {named(stray)}."
+                name = agreeing(len(stray), "annotation names", "annotations name")
+                text = f"{path}: {len(stray)} {name} an image that is not there: {named(stray)}."
                 yield Finding("error", text, "Add the images to the file, or remove the annotations.")
         case_images = {
             path for item in find_items(self.declaration, root).cases for path in item.inputs.values()

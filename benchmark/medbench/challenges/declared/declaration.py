@@ -13,6 +13,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
 from medbench.core.folders import at_home
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted
 
 LayoutName = Literal["folders", "nnunet", "msd", "table", "coco"]
 TaskName = Literal["segmentation", "classification", "detection"]
@@ -328,7 +329,7 @@ class _Reader:
             raise self.error("group", f"is no regular expression ({error})", "Correct it.") from error
         if value and pattern.groups != 1:
             raise self.error(
-                "group", f"captures {pattern.groups} parts", "Capture one: (?P<patient>[^_]+)_.*"
+                "group", f"captures {counted(pattern.groups, 'part')}", "Capture one: (?P<patient>[^_]+)_.*"
             )
         return str(value)
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medbench.challenges.declared.items import MOST_NAMED
 from medbench.challenges.stray import Finding
+from medbench.core.text import named
 
 _FIGURES = re.compile(r"\d[\d.,]*")
 
@@ -57,12 +57,11 @@ def _together(parts: Sequence[_Part]) -> str:
     words = [part.words.removesuffix(".").split(" ") for part in parts]
     before = _shared(words)
     after = _shared([own[len(before) :][::-1] for own in words])[::-1]
-    more = ", …" if len(parts) > MOST_NAMED else ""
     own = [" ".join(one[len(before) : len(one) - len(after)]).strip(",") for one in words]
     gap = ["…" if any(own) else ""]
     message = " ".join(word for word in (*before, *gap, *after) if word)
     names = [f"{part.name} ({text})" if text else part.name for part, text in zip(parts, own, strict=True)]
-    return f"{len(parts)} files: {message}: {', '.join(names[:MOST_NAMED])}{more}."
+    return f"{len(parts)} files: {message}: {named(names)}."
 
 
 def _shared(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from medbench.challenges.card import Card
 from medbench.challenges.declared.columns import Column, score_columns, worst_scores
 from medbench.challenges.declared.items import Item
 from medbench.challenges.declared.release import DeclaredRelease
-from medbench.challenges.declared.splits import named
-from medbench.challenges.exchange import Exchange, Inputs, size_text
-from medbench.challenges.mask_sizes import check_size, refuse_other_sizes
+from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.mask_sizes import (
+    check_prediction_size,
+    check_size,
+    refuse_other_sizes,
+    sized,
+)
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
@@ -25,10 +30,11 @@ from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
+from medbench.core.text import counted, named
 from medbench.io import caches, raster
 from medbench.io.gate.expected import Expected, handed_in
 from medbench.io.gate.listing import check_alone
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 from medbench.metrics.checks.suspicion import flags
 
 
@@ -79,7 +85,7 @@ class DeclaredImageRelease(DeclaredRelease):
         if self.declaration.threshold is not None:
             structure = list(self.card.labels)[1]
             return np.where(labels > self.declaration.threshold, structure, 0).astype(np.uint8)
-        strange = counted(labels, list(self.card.labels))
+        strange = unknown_labels(labels, list(self.card.labels))
         if strange:
             names = ", ".join(f"{value} {name}" for value, name in self.card.labels.items())
             raise MedbenchError(
@@ -142,13 +148,7 @@ def scaled_to_one(image: npt.NDArray[Any], values: tuple[float, float]) -> npt.N
 
 
 def _channels(count: int) -> str:
-    return (
-        "1 channel (grey)"
-        if count == 1
-        else f"{count} channels (colour)"
-        if count == 3
-        else f"{count} channels"
-    )
+    return f"{counted(count, 'channel')}{ {1: ' (grey)', 3: ' (colour)'}.get(count, '') }"
 
 
 class DeclaredImageExchange(Exchange):
@@ -245,14 +245,12 @@ class DeclaredImageScorer(Scorer):
             MedbenchError: also ``data.size_mismatch``.
         """
         reference = self.release.read_reference(case)
-        labels = raster.read_label_map(path, expected=handed_in(reference.shape))
-        if reference.shape != labels.shape:
-            raise MedbenchError(
-                "data.size_mismatch",
-                f"{path}: is {size_text(labels.shape)} where its reference is {size_text(reference.shape)}.",
-                "Resize predictions back to their image by nearest neighbour.",
-            )
-        prediction = self.release.named_labels(labels, path)
+        prediction = sized(
+            partial(self.exchange.read_prediction, path, reference.shape),
+            path,
+            reference.ndim,
+            partial(check_prediction_size, path, due=reference.shape),
+        )
         scores = self.score_arrays(reference, prediction)
         return CaseScores(scores, flags(reference, prediction))
 
@@ -267,6 +265,6 @@ class DeclaredImageScorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         missing = self.release.declaration.missing
         return CaseScores(worst_scores(self.columns, reference.shape, self._spacing, status, reason, missing))

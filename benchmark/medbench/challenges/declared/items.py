@@ -14,10 +14,9 @@ from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.own_table import own_path, read_own_table
 from medbench.challenges.declared.templates import Match, files_below, matches
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing
 from medbench.io.gate.listing import is_metadata
 from medbench.io.tables import plain_text
-
-MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +244,8 @@ def _check_channels(declaration: Declaration, files: Mapping[int, Path], keys: S
     if declaration.modalities:
         raise MedbenchError(
             "data.channels",
-            f"{path}: is the channel {excess[0]}, {declaration.name} declares {len(keys)} modalities "
-            f"({', '.join(keys)}).",
+            f"{path}: is the channel {excess[0]}, {declaration.name} declares {len(keys)} "
+            f"{agreeing(len(keys), 'modality', 'modalities')} ({', '.join(keys)}).",
             "Name it under channel_names of dataset.json and under modalities, or remove the file.",
         )
     raise MedbenchError(

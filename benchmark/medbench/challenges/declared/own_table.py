@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.tables import plain_text, read_table
 
 
@@ -39,7 +40,8 @@ def read_own_table(path: Path, *columns: str) -> list[dict[str, str]]:
         if len(cells) != len(header) or len({*header}) != len(header):
             raise MedbenchError(
                 "data.table",
-                f"{path}: line {number}: {len(cells)} values where the header has {len({*header})} columns.",
+                f"{path}: line {number}: {counted(len(cells), 'value')} where the header has "
+                f"{counted(len({*header}), 'column')}.",
                 "Give every column a name of its own, and every row a value for each.",
             )
     return [dict(zip(header, cells, strict=True)) for _, cells in lines[1:]]

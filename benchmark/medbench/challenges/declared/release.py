@@ -12,9 +12,9 @@ from medbench.challenges.declared.items import Item, Items, find_items
 from medbench.challenges.declared.splits import (
     CROSS_VALIDATION,
     fold_names,
-    named,
     rule_text,
     shared_groups,
+    shared_text,
     split_ids,
     split_meaning,
     split_names,
@@ -24,7 +24,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json
-from medbench.core.text import counted, counted_are
+from medbench.core.text import agreeing, counted, counted_are, named
 
 KEEP_APART = "Scores would be of near duplicates: keep each group in one split."
 FACT = "declaration"
@@ -89,7 +89,7 @@ class DeclaredRelease(Release):
         has_splits = self.declaration.splits.rule == "given"
         groups, count = shared_groups(items.cases, by_split, self.disjoint_splits()[0])
         if groups:
-            text = f"{root}: {len(groups)} of {count} groups lie in more than one split: {named(groups)}."
+            text = f"{root}: {shared_text(groups, count)}"
             anew = f"Drawn by other groups: remove {self.declaration.splits_file.name} to draw them anew."
             raise MedbenchError("splits.group_shared", text, KEEP_APART if has_splits else anew)
         by_id = {item.id: item for item in items.cases if not has_splits or item.split == split}
@@ -147,14 +147,15 @@ def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
     alone = [item.id for item in items.cases if item.mask is None or not item.mask.exists()]
     missing = [item.id for item in items.cases for path in item.inputs.values() if not path.exists()]
     if alone:
-        text = f"{len(alone)} of {len(items.cases)} images have no mask: {named(alone)}."
+        have = agreeing(len(alone), "has", "have")
+        text = f"{len(alone)} of {len(items.cases)} images {have} no mask: {named(alone)}."
         yield Finding("error", text, "Add the masks; such a case cannot be scored or learnt from.")
     if missing:
         text = f"{counted_are(len(missing), 'image')} named and not there: {named(missing)}."
         yield Finding("error", text, "Add them, or remove their rows.")
     if items.stray_masks:
         names = named([path.name for path in items.stray_masks])
-        have = "has" if len(items.stray_masks) == 1 else "have"
+        have = agreeing(len(items.stray_masks), "has", "have")
         text = f"{counted(len(items.stray_masks), 'mask')} {have} no image: {names}."
         yield Finding("error", text, "Add the images.")
 
@@ -175,10 +176,9 @@ def _split_findings(
         text = f"{counted_are(len(fresh), 'case')} in no split: {named(sorted(fresh))}."
         yield Finding("warning", text, f"Splits are never drawn anew; they stay unused.{accept}")
     if absent:
-        are = "is" if len(absent) == 1 else "are"
+        are = agreeing(len(absent), "is", "are")
         text = f"{counted(len(absent), 'case')} of the splits {are} not in the folder: {named(absent)}."
         yield Finding("error", text, f"Add them; until then scores are marked as of a subset.{accept}")
     groups, count = shared_groups(items.cases, by_split, apart)
     if groups:
-        text = f"{len(groups)} of {count} groups lie in more than one split: {named(groups)}."
-        yield Finding("error", text, KEEP_APART)
+        yield Finding("error", shared_text(groups, count), KEEP_APART)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from medbench.challenges.declared.declaration import Declaration
-from medbench.challenges.declared.items import MOST_NAMED, Item
+from medbench.challenges.declared.items import Item
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json, write_json
+from medbench.core.text import agreeing, counted, named
 
 CROSS_VALIDATION = "folds"
 MEANINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -94,7 +95,7 @@ def _refuse_moved(
     ]
     if moves:
         file = declaration.splits_file
-        cases = "case has" if len(moves) == 1 else "cases have"
+        cases = agreeing(len(moves), "case has", "cases have")
         raise MedbenchError(
             "splits.changed",
             f"{declaration.name}: {len(moves)} {cases} moved since {file.name} was written: {named(moves)}.",
@@ -117,6 +118,12 @@ def shared_groups(
             if group:
                 owners.setdefault(group, set()).add(split)
     return sorted(group for group, splits in owners.items() if len(splits) > 1), len(owners)
+
+
+def shared_text(groups: Sequence[str], count: int) -> str:
+    """A sentence on groups that lie in more than one split, of ``count`` groups in all."""
+    lie = agreeing(len(groups), "lies", "lie")
+    return f"{len(groups)} of {count} groups {lie} in more than one split: {named(groups)}."
 
 
 def refuse_few(declaration: Declaration, items: Sequence[Item]) -> None:
@@ -207,13 +214,9 @@ def _few(declaration: Declaration, groups: Mapping[str, Sequence[str]], what: st
             f"patient, name the patient: --group 'EXPRESSION' on names such as {example}; --group '(.+)' "
             "takes each image for itself. Else add hospitals or ask for fewer splits."
         )
+    are = agreeing(len(groups), "is", "are")
     return MedbenchError(
         "splits.few",
-        f"{declaration.name}: {len(groups)} groups with a reference are too few for {what}.",
+        f"{declaration.name}: {counted(len(groups), 'group')} with a reference {are} too few for {what}.",
         hint,
     )
-
-
-def named(names: Sequence[object]) -> str:
-    """A count's first names: ``a, b, c, d, e, …``."""
-    return ", ".join(str(name) for name in names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medbench.challenges.declared.items import read_data_set_file
 from medbench.challenges.declared.own_table import own_path, read_own_table
-from medbench.challenges.declared.splits import MEANINGS, named
+from medbench.challenges.declared.splits import MEANINGS
 from medbench.challenges.declared.survey_coco import Survey, survey_coco
 from medbench.challenges.declared.survey_looks import add_looks
 from medbench.challenges.declared.survey_pairs import survey_pairs, survey_prefixed
@@ -16,6 +16,7 @@ from medbench.challenges.declared.templates import files_below
 from medbench.challenges.families.mr_volumes.files import check_axes
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import agreeing, counted, named
 from medbench.io import images, nifti_mha, raster
 
 _COLUMN_WORDS: Mapping[str, Sequence[str]] = {
@@ -72,10 +73,10 @@ def survey(folder: Path) -> Survey:
             "Add dataset.json, which names the channels and the labels.",
         )
     endings = Counter(images.suffix_of(Path(name)) for name in names).most_common(4)
+    kinds = ", ".join(f"{count} {ending}" for ending, count in endings)
     raise MedbenchError(
         "data.layout_unknown",
-        f"{folder}: {len(names)} files ({', '.join(f'{n} {end}' for end, n in endings) or 'none'}) in no "
-        "known layout.",
+        f"{folder}: {counted(len(names), 'file')} ({kinds or 'none'}) in no known layout.",
         "Known: images/ and masks/ (or x.png and x_mask.png or mask_x.png), nnU-Net, MSD, COCO JSON, a CSV "
         "of paths, folders of classes.",
     )
@@ -126,13 +127,13 @@ def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
     test_images = [name for name in names if name.startswith("imagesTs/")] if not test_maps else []
     title = "nnU-Net's layout" if layout == "nnunet" else "MSD's layout"
     result.lines = [
-        f"{title}: {len(label_maps)} label maps to learn from, {len(test_maps)} to test, "
+        f"{title}: {counted(len(label_maps), 'label map')} to learn from, {len(test_maps)} to test, "
         f"modalities {', '.join(facts.modalities)}, labels {', '.join(facts.labels)}."
     ]
     if test_images:
-        what = "file in imagesTs has" if len(test_images) == 1 else "files in imagesTs have"
-        left_out = "is" if len(test_images) == 1 else "are"
-        result.lines.append(f"{len(test_images)} {what} no labels and {left_out} left out.")
+        have = agreeing(len(test_images), "file in imagesTs has", "files in imagesTs have")
+        are = agreeing(len(test_images), "is", "are")
+        result.lines.append(f"{len(test_images)} {have} no labels and {are} left out.")
     return result
 
 
@@ -169,7 +170,7 @@ def _columns(folder: Path, rows: Sequence[dict[str, str]]) -> dict[str, str]:
 
 
 def _of_table(folder: Path, name: str, rows: Sequence[dict[str, str]], columns: dict[str, str]) -> Survey:
-    result = Survey(lines=[f"{name}: {len(rows)} rows, columns {', '.join(columns.values())}."])
+    result = Survey(lines=[f"{name}: {counted(len(rows), 'row')}, columns {', '.join(columns.values())}."])
     task = "segmentation" if "mask" in columns else "classification"
     if task == "segmentation":
         columns.pop("class", None)
@@ -180,7 +181,7 @@ def _of_table(folder: Path, name: str, rows: Sequence[dict[str, str]], columns: 
     else:
         classes = sorted({row[columns["class"]] for row in rows if row[columns["class"]]})
         result.entries["labels"] = classes
-        result.lines.append(f"{len(classes)} classes: {named(classes)}.")
+        result.lines.append(f"{len(classes)} {agreeing(len(classes), 'class', 'classes')}: {named(classes)}.")
     group = columns.pop("group", None)
     splits = sorted({row[columns["split"]] for row in rows}) if "split" in columns else []
     result.entries = {

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from medbench.challenges.declared.coco import category_ids, coco_value
-from medbench.challenges.declared.splits import MEANINGS, named
+from medbench.challenges.declared.splits import MEANINGS
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import agreeing, counted, named
 
 _SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(MEANINGS, key=len, reverse=True))})(?![a-z])")
 
@@ -58,7 +59,9 @@ def survey_coco(folder: Path, names: Sequence[str]) -> Survey | None:
     }  # fmt: skip
     n_images = sum(len(value["images"]) for value in files.values())
     parts = ", ".join(f"{name} {objects[name]}" for name in ids)
-    result.lines.insert(0, f"COCO JSON {table}: {n_images} images with {count} objects ({parts}).")
+    result.lines.insert(
+        0, f"COCO JSON {table}: {counted(n_images, 'image')} with {counted(count, 'object')} ({parts})."
+    )
     return result
 
 
@@ -147,7 +150,8 @@ def _images(
         if template.replace("{split}", splits.get(name, "")).replace("{case}", file_name) not in paths
     ]
     if missing:
-        result.faults.append(f"{len(missing)} images of the JSON are not there: {named(missing)}.")
+        are = agreeing(len(missing), "image of the JSON is", "images of the JSON are")
+        result.faults.append(f"{len(missing)} {are} not there: {named(missing)}.")
     return template
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.declared.splits import named
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.mask_sizes import refuse_other_sizes
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
+from medbench.core.text import counted, named
 from medbench.io import images, raster
 
 MOST_READ, LARGEST_LABEL = 200, 255
@@ -63,7 +63,7 @@ def _add_failures(result: Survey, failures: Sequence[Failure], count: int, what:
     """
     if failures:
         first = failures[0]
-        text = f"{len(failures)} of {count} {what}s cannot be read, the first: {first.reason}"
+        text = f"{len(failures)} of {counted(count, what)} cannot be read, the first: {first.reason}"
         if len(failures) == count:
             raise MedbenchError(first.code, text, first.hint)
         result.faults.append(f"{text} {first.hint}".rstrip())
@@ -97,8 +97,7 @@ def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:
         result.faults.append(f"Images have mixed numbers of channels: {parts}, the fewer are {named(fewer)}.")
     elif channels:
         result.entries["channels"] = next(iter(channels))
-        count = next(iter(channels))
-        result.lines.append(f"Images have {count} channel{'' if count == 1 else 's'}.")
+        result.lines.append(f"Images have {counted(next(iter(channels)), 'channel')}.")
     if deep:
         low, high = min(low for low, _ in deep), max(high for _, high in deep)
         fits = low >= 0 and (whole or high <= 1)

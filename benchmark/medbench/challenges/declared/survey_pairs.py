@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.challenges.declared.splits import MEANINGS, named
+from medbench.challenges.declared.splits import MEANINGS
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.survey_looks import add_looks
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing, counted, named
 from medbench.io import images
 
 IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames", "bilder", "bild")
@@ -88,13 +89,13 @@ def _survey(folder: Path, sides: _Sides | None) -> Survey | None:
         return None
     pairs = [pictures[key] for key in both], [masks[key] for key in both]
     templates = _templates(folder, pairs)
-    result = Survey(lines=[f"{len(both)} images with masks, as {templates[0]} and {templates[1]}."])
+    images_text = agreeing(len(both), "image with a mask", "images with masks")
+    result = Survey(lines=[f"{len(both)} {images_text}, as {templates[0]} and {templates[1]}."])
     if GROUP in templates[0]:
         place = templates[0].split("/").index(GROUP)
         groups = sorted({one.folders[place] for one in pairs[0]})
-        result.groups.append(
-            f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}."
-        )
+        are = agreeing(len(groups), "folder is the group", "folders are the groups")
+        result.groups.append(f"{len(groups)} {are}, each kept in one split: {named(groups)}.")
         if len(groups) < FEW_GROUPS and len(both) >= MANY_IMAGES * len(groups):
             result.groups.append(
                 "These are few. Where a folder is a hospital and not a patient, name the patient by --group, "
@@ -103,7 +104,7 @@ def _survey(folder: Path, sides: _Sides | None) -> Survey | None:
     for own, other, what in ((pictures, masks, ("image", "mask")), (masks, pictures, ("mask", "image"))):
         alone = sorted(own[key].name for key in set(own) - set(other))
         if alone:
-            have = f"{what[0]} has" if len(alone) == 1 else f"{what[0]}s have"
+            have = agreeing(len(alone), f"{what[0]} has", f"{what[0]}s have")
             result.faults.append(f"{len(alone)} {have} no {what[1]}: {named(alone)}.")
     splits = sorted({one.split for one in pairs[0] if one.split})
     add_looks(result, *([folder / one.name for one in side] for side in pairs))
@@ -120,8 +121,8 @@ def _unpaired(folder: Path, trees: _Sides) -> MedbenchError:
     pictures, masks = (sorted(one.name for one in side) for side in trees)
     return MedbenchError(
         "data.layout_unknown",
-        f"{folder}: of {len(pictures)} images and {len(masks)} masks none share a name, such as "
-        f"{pictures[0]} and {masks[0]}.",
+        f"{folder}: of {counted(len(pictures), 'image')} and {counted(len(masks), 'mask')} none share a "
+        f"name, such as {pictures[0]} and {masks[0]}.",
         "Name each mask as its image (x.png, or x_mask.png), or declare them by a CSV with the columns image "
         "and mask.",
     )
@@ -145,10 +146,11 @@ def _templates(folder: Path, sides: _Sides) -> tuple[str, str]:
     pictures, masks = (_template(side) for side in sides)
     if pictures is None or masks is None or (GROUP in pictures) != (GROUP in masks):
         folders = sorted({"/".join(one.folders) for side in sides for one in side})
+        lie = agreeing(len(sides[0]), "image with a mask lies", "images with masks lie")
         raise MedbenchError(
             "data.layout_unknown",
-            f"{folder}: {len(sides[0])} images with masks lie in {len(folders)} folders ({named(folders)}), "
-            "which no one template names.",
+            f"{folder}: {len(sides[0])} {lie} in {counted(len(folders), 'folder')} ({named(folders)}), which "
+            "no one template names.",
             "Put them into images/ and masks/, with a folder a patient in both or above both, or declare "
             "them by a CSV of paths.",
         )

@@ -14,7 +14,6 @@ from medbench.challenges.declared.columns import Column, score_columns, worst_sc
 from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.items import Item
 from medbench.challenges.declared.release import DeclaredRelease
-from medbench.challenges.exchange import size_text
 from medbench.challenges.families.mr_volumes.exchange import MRVolumeExchange
 from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
 from medbench.challenges.families.mr_volumes.scoring import MRVolumeScorer
@@ -25,8 +24,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.sample import Prediction
 from medbench.core.score import Score, Status
+from medbench.core.text import agreeing, counted
 from medbench.io import nifti_mha
-from medbench.io.gate.expected import Expected
 
 
 class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
@@ -37,22 +36,6 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
     """
 
     label_advice = "Name it under labels of the declaration, or correct the file."
-
-    def read_labels(self, path: Path, expected: Expected | None = None) -> Volume:
-        """A label map as the family reads it; of a prediction the size comes before the values.
-
-        Raises:
-            MedbenchError: as the family's, and ``data.geometry`` for a prediction of another size.
-        """
-        due = None if expected is None else expected.shape
-        own = None if due is None else nifti_mha.read_geometry(path, expected=expected).shape
-        if due is not None and own is not None and own != tuple(due):
-            raise MedbenchError(
-                "data.geometry",
-                f"{path}: is {size_text(own)} where its reference is {size_text(due)}.",
-                "Write predictions in the reference's geometry.",
-            )
-        return super().read_labels(path, expected)
 
     def read_modalities(self, case: Case) -> dict[str, Volume]:
         """The modalities of a case on one grid; a 4-D file holds all of them.
@@ -76,8 +59,8 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
         if count != len(names) or volume.array.ndim != 4:
             raise MedbenchError(
                 "data.channels",
-                f"{path}: holds {count} {'channels' if count > 1 else 'channel'}, {self.card.name} declares "
-                f"{len(names)} {'modality' if len(names) == 1 else 'modalities'} ({', '.join(names)}).",
+                f"{path}: holds {counted(count, 'channel')}, {self.card.name} declares {len(names)} "
+                f"{agreeing(len(names), 'modality', 'modalities')} ({', '.join(names)}).",
                 "Correct modalities, or the file.",
             )
         return {name: _channel(volume, names.index(name)) for name in case.inputs}
@@ -97,7 +80,7 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
         files = [*case.reference.values(), *case.inputs.values()][:2] if case.reference else []
         sizes = guarded(case.id, lambda: [nifti_mha.read_geometry(path).shape[-3:] for path in files])
         if not isinstance(sizes, Failure) and len(sizes) == 2:
-            check_size(files[0], *sizes)
+            check_size(files[0], sizes[0], sizes[1])
         yield from super().check_case(case)
 
     def check_unlabelled(self, case: Case) -> Iterator[Finding]:

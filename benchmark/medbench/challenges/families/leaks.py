@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from medbench.challenges.stray import Finding
+from medbench.core.text import agreeing, named
 
 
 class GroupedImage(Protocol):
@@ -30,9 +31,10 @@ def leaks(owners: Mapping[str, Sequence[GroupedImage]]) -> Iterator[Finding]:
                 groups.setdefault(pair.group, set()).add(split)
     in_several = sorted(group for group, splits in groups.items() if len(splits) > 1)
     if in_several:
+        lie = agreeing(len(in_several), "lies", "lie")
         yield Finding(
             "warning",
-            f"{', '.join(owners)}: {len(in_several)} of {len(groups)} groups lie in more than one of these "
-            f"splits ({', '.join(in_several[:4])}{', …' if len(in_several) > 4 else ''}).",
+            f"{', '.join(owners)}: {len(in_several)} of {len(groups)} groups {lie} in more than one of these "
+            f"splits ({named(in_several)}).",
             "Their images are near duplicates, so that scores are too good; use a split by group.",
         )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part, hashed_share
 from medbench.io.radiographs import read_radiograph
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def in_fraction(patient: str, split: str) -> bool:
     return hashed_share(f"fraction/42/{patient}") < FRACTIONS.get(split, 1.0)
 
 
-def hashed_part(patient: str, test: float, val: float) -> str:
+def hashed_split(patient: str, test: float, val: float) -> str:
     """Which of ``train``, ``val`` and ``test`` a patient belongs to by a hash.
 
     Args:
@@ -73,10 +73,7 @@ def hashed_part(patient: str, test: float, val: float) -> str:
         test: share of the test split.
         val: share of the validation split.
     """
-    position = hashed_share(f"42/{patient}")
-    if position < test:
-        return "test"
-    return "val" if position < test + val else "train"
+    return hashed_part(f"42/{patient}", (("test", test), ("val", test + val), ("train", 1.0)))
 
 
 def check_fraction(split: str, classes: Sequence[str], counts: Mapping[str, int], hint: str = "") -> None:

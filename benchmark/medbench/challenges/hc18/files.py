@@ -19,7 +19,7 @@ from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
 from medbench.io import eight_bit
 from medbench.io.tables import Column, Value, read_rows_by_key
 
@@ -51,8 +51,7 @@ def subject_split(subject: str) -> str:
     >>> [subject_split(number) for number in ("000", "001", "008")]
     ['train', 'train', 'train']
     """
-    position = hashed_share(f"{SEED}/{subject}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"{SEED}/{subject}", SHARES)
 
 
 class HC18Release(ImageMaskRelease):
@@ -135,7 +134,7 @@ class HC18Release(ImageMaskRelease):
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The filled head, with an oddity where the file holds a filled mask."""
-        oddity = "masks are filled already where the release has outlines; both are read"
+        oddity = "masks: filled already where the release has outlines, both of which are read"
         return read_head(pair.mask), [oddity] if pair.mask.stem.endswith("_Mask") else []
 
     def pixel_size_mm(self, case: Case) -> float:
@@ -159,8 +158,9 @@ class HC18Release(ImageMaskRelease):
     def check_files(self, root: Path) -> list[Finding]:
         """Findings on images and masks, images without a row, and circumferences unlike the outline's."""
         findings = super().check_files(root)
+        pairs = self.pairs(root)
         for part, table in TABLES.items():
-            present = [pair for pair in self.pairs(root) if pair.part == part]
+            present = [pair for pair in pairs if pair.part == part]
             if not present:
                 continue
             try:

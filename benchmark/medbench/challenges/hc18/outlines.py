@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import named
 from medbench.io import raster
 
 MIN_ENCLOSED_SHARE = 0.5
@@ -23,10 +24,10 @@ def read_head(path: Path) -> npt.NDArray[np.uint8]:
     lines = raster.read_label_map(path)
     values = np.unique(lines)
     if len(values) > 2 or (values.any() and values.max() not in (1, 255)) or (values.size == 2 and values[0]):
-        text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
         raise MedbenchError(
             "data.mask_not_binary",
-            f"{path}: is no outline or mask, it holds the values {text}; 0 and 255 are expected.",
+            f"{path}: is no outline or mask, it holds the values {named(values.tolist())}; "
+            "0 and 255 are expected.",
             "Copy the original PNG again; a resized or JPEG-compressed outline cannot be filled exactly.",
         )
     return filled_outline((lines > 0).astype(np.uint8), path)
@@ -63,8 +64,8 @@ def filled_outline(outline: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np
     if not frame.any() or len(longest) < 5:
         raise MedbenchError(
             "data.outline_open",
-            f"{path}: its outline is not closed, {int(head.sum()):,} of about {int(hull.sum()):,} pixels "
-            "are enclosed.",
+            f"{path}: its outline is not closed: of about {int(hull.sum()):,} pixels it encloses "
+            f"{int(head.sum()):,}.",
             "Close the gap, or copy the file again from its source.",
         )
     rows, columns = np.nonzero(outline)

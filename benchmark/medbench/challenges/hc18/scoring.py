@@ -110,5 +110,5 @@ class HC18Scorer(ImageMaskScorer):
         try:
             reference, step = self.release.read_reference(case), self.pixel_size_mm(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         return CaseScores(self._without_head(reference, (step, step), status, reason))

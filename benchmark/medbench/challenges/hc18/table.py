@@ -14,6 +14,7 @@ from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
 from medbench.challenges.hc18.files import HC18Release
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.text import agreeing
 
 SUBMISSION_COLUMNS = (
     "filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad",
@@ -50,9 +51,10 @@ def write_submission(
         else:
             rows.append(row)
     if lacking:
+        have = agreeing(len(lacking), "has", "have")
         raise MedbenchError(
             "submission.incomplete",
-            f"{predictions}: {len(lacking)} of {len(lacking) + len(rows)} test images have no ellipse, "
+            f"{predictions}: {len(lacking)} of {len(lacking) + len(rows)} test images {have} no ellipse, "
             f"the first is {lacking[0]}.",
             "The site takes one row for every image: predict split official_test again.",
         )

@@ -24,7 +24,7 @@ import numpy as np
 from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair
 from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
 from medbench.io import raster
 from medbench.io.gate.listing import list_folder
 
@@ -50,8 +50,7 @@ def hashed_split(name: str) -> str:
     >>> [hashed_split(f"ISIC_00000{number:02}") for number in (0, 10, 12)]
     ['train', 'val', 'test']
     """
-    position = hashed_share(f"{SEED}/{name}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"{SEED}/{name}", SHARES)
 
 
 def papers_test(names: Sequence[str]) -> set[str]:

@@ -18,7 +18,7 @@ from medbench.challenges.families.image_classes.files import ClassedImage, Image
 from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
 from medbench.io.tables import read_lines, read_table
 
 CODES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
@@ -38,8 +38,7 @@ def hashed_split(group: str) -> str:
     >>> [hashed_split(f"HAM_00000{number:02}") for number in (0, 3, 10)]
     ['train', 'test', 'train']
     """
-    position = hashed_share(f"42/{group}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"42/{group}", SHARES)
 
 
 class ISIC2018Task3Release(ImageClassRelease):

@@ -24,6 +24,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.text import counted
 from medbench.io import raster, video
 from medbench.io.gate.expected import handed_in
 
@@ -52,7 +53,7 @@ class IUGC2024Exchange(Exchange):
             if len(frames) != len(case.facts["classes"]):
                 raise MedbenchError(
                     "data.frame_count",
-                    f"{case.inputs['video']}: has {len(frames)} frames where the class table says "
+                    f"{case.inputs['video']}: has {counted(len(frames), 'frame')}, the class table says "
                     f"{len(case.facts['classes'])}.",
                     "The video or the table is from another release.",
                 )

@@ -10,52 +10,27 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
+from medbench.challenges.families.intrapartum_masks import decode_mask
 from medbench.challenges.mask_sizes import check_size
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.label_values import label_values
+from medbench.core.text import agreeing, counted
 from medbench.io import raster, video
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.listing import check_alone, list_folder
-from medbench.io.gate.meaning import counted
 from medbench.io.tables import Column, Value, read_typed_table
 
 SIDE = 512
 CLASS_COLUMNS = ("non_standard_plane", "standard_plane")
 MOST_FRAMES = 1_000_000
 LEAST_TABLE_BYTES, BYTES_A_ROW = 1 << 20, 256
-MASK_CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
-
-
-def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
-    """A mask with labels 0 background, 1 PS and 2 FH, from any of the three codings in circulation.
-
-    Training masks are 0/7/8, validation and test masks 0/127/255, the evaluator's own 0/1/2.
-
-    Raises:
-        MedbenchError: ``data.label_unknown`` with the mask's values, when no single coding explains them.
-    """
-    values = label_values(labels).tolist()
-    for coding in MASK_CODINGS:
-        if set(values) <= set(coding):
-            table = np.zeros(256, np.uint8)
-            table[list(coding)] = (0, 1, 2)
-            array: npt.NDArray[np.uint8] = table[labels]
-            return array
-    facts = counted(labels, ())
-    raise MedbenchError(
-        "data.label_unknown",
-        f"{name}: label values {facts} fit no mask coding.",
-        "Use 0/1/2, 0/7/8 or 0/127/255 for background, pubic symphysis and fetal head.",
-    )
 
 
 def parse_frame_list(text: str, frame_count: int, name: str) -> list[int]:
@@ -229,9 +204,8 @@ class IUGC2024Release(Release):
                 task: sum(case.facts["task"] == task for case in cases)
                 for task in ("segmentation", "classification")
             }
-            findings.append(
-                Finding("note", f"{split}: {count['classification']} videos, {count['segmentation']} masks.")
-            )
+            videos, masks = counted(count["classification"], "video"), counted(count["segmentation"], "mask")
+            findings.append(Finding("note", f"{split}: {videos}, {masks}."))
             for case in cases:
                 findings += findings_of(case.id, partial(self._check_case, case))
                 if groups.setdefault(case.group, split) != split:
@@ -249,7 +223,9 @@ class IUGC2024Release(Release):
             if case.facts["task"] == "classification":
                 frames, due = video.count_frames(case.inputs["video"]), len(case.facts["classes"])
                 if frames != due:
-                    yield Finding("error", f"{case.inputs['video']}: {frames} frames, the table says {due}.")
+                    yield Finding(
+                        "error", f"{case.inputs['video']}: {counted(frames, 'frame')}, the table says {due}."
+                    )
                 return
             reference = self.read_reference(case)
             for sizes in mask_sizes([case]):
@@ -304,9 +280,10 @@ def read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
         probabilities[frame] = [float(row[name]) for name in CLASS_COLUMNS]
     missing = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if missing.size:
+        have = agreeing(missing.size, "has", "have")
         raise MedbenchError(
             "data.prediction_incomplete",
-            f"{path}: {missing.size} of {n_frames} frames have no finite score, the first is {missing[0]}.",
+            f"{path}: {missing.size} of {n_frames} frames {have} no finite score, the first is {missing[0]}.",
             "Give one row for every frame of the video.",
         )
     return probabilities

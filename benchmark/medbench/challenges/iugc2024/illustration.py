@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.overlay import Illustration
+from medbench.core.text import counted
 
 WIDTH, HEIGHT, MARGIN, STRIP, GAP = 1280, 240, 16, 26, 24
 _REFERENCE_RGB, _PREDICTION_RGB, _LINE_RGB = (230, 159, 0), (86, 180, 233), (190, 190, 190)
@@ -41,8 +42,9 @@ def score_curve(classes: Sequence[int], probabilities: npt.NDArray[np.float64]) 
     has_label = np.asarray(classes) >= 0
     right = np.count_nonzero((probabilities[:, 1] > 0.5)[has_label] == (np.asarray(classes)[has_label] == 1))
     caption = (
-        f"Curve: probability of a standard plane in {len(classes)} frames, lines at 0, 0.5 and 1. Strip: "
-        f"frames that are one (orange), others (grey). {right} of {np.count_nonzero(has_label)} are right."
+        f"Curve: probability of a standard plane in {counted(len(classes), 'frame')}, lines at 0, 0.5 and 1. "
+        "Strip: frames that are one (orange), others (grey). Right: "
+        f"{right} of {np.count_nonzero(has_label)}."
     )
     nothing = np.zeros(canvas.shape[:2], np.uint8)
     return Illustration(canvas, nothing, nothing, "overview", caption)

@@ -7,6 +7,7 @@ tasks, and what their program did after an error, is not public.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import size_text
 from medbench.challenges.iugc2024.files import IUGC2024Release, read_mask, read_probabilities
+from medbench.challenges.mask_sizes import check_prediction_size, sized
 from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
@@ -79,14 +80,12 @@ class IUGC2024Scorer(Scorer):
             probabilities = read_probabilities(path, len(case.facts["classes"]))
             return self._classified(case, probabilities)
         reference = self.release.read_reference(case)
-        prediction = read_mask(path, handed_in(reference.shape))
-        if prediction.shape != reference.shape:
-            size, due = size_text(prediction.shape), size_text(reference.shape)
-            raise MedbenchError(
-                "data.size_mismatch",
-                f"{path}: is {size} where its reference is {due}.",
-                "Resize predictions back to the frame (nearest neighbour) before writing them.",
-            )
+        prediction = sized(
+            partial(read_mask, path, handed_in(reference.shape)),
+            path,
+            reference.ndim,
+            partial(check_prediction_size, path, due=reference.shape),
+        )
         return CaseScores(self.score_arrays(reference, prediction), flags(reference, prediction))
 
     def score_arrays(
@@ -112,9 +111,8 @@ class IUGC2024Scorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores(
-                {spec.name: Score.undefined(error.message) for spec in (*_SEGMENTATION, *_BIOMETRY)}
-            )
+            columns = (spec.name for spec in (*_SEGMENTATION, *_BIOMETRY))
+            return CaseScores.undefined(columns, error.message)
         scores = {
             spec.name: Score(0.0 if spec.name.startswith("dice") else PENALTY_PX, status, reason)
             for spec in _SEGMENTATION

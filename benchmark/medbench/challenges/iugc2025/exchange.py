@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import Exchange, Inputs, size_text
+from medbench.challenges.exchange import Exchange, Inputs, only_file
 from medbench.challenges.families.drawn_biometry import angle_of_points
+from medbench.challenges.families.intrapartum_masks import decode_mask
 from medbench.challenges.iugc2025.files import IUGC2025Release
 from medbench.challenges.iugc2025.table import Points, point_text, read_points
+from medbench.challenges.mask_sizes import RESIZE_BACK, check_size, sized
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -20,15 +23,10 @@ from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import eight_bit, images
 from medbench.io.gate.expected import handed_in
-from medbench.io.gate.listing import is_metadata
-from medbench.io.gate.meaning import counted
-from medbench.io.gate.source import without_links
 from medbench.metrics.tasks.biometry import LandmarkError, aop_contour
 
 ROWS = "rows"
 MASK_SUFFIXES = (".png", ".mha", ".bmp", ".tif", ".nii.gz")
-CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
-"""Values of background, pubic symphysis and fetal head in masks of the intrapartum challenges."""
 ARM_SHARE = 1 / 60
 
 
@@ -70,11 +68,10 @@ class IUGC2025Exchange(Exchange):
             MedbenchError: as :func:`read_points` for that table.
         """
         own = super().locate(case, folder, rename)
-        tables = [] if own else sorted(path for path in folder.glob("*.csv") if not is_metadata(path.name))
-        if len(tables) == 1:
-            table = without_links(tables[0], folder)
-            return table if case.id in read_points(table, handed_in=True).rows else None
-        return own
+        table = None if own else only_file(folder, ".csv")
+        if table is None:
+            return own
+        return table if case.id in read_points(table, handed_in=True).rows else None
 
     def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
         """Write the table of all images that have a prediction; ``None`` when none has."""
@@ -99,15 +96,13 @@ class IUGC2025Exchange(Exchange):
         if images.suffix_of(path) == ".csv":
             return read_points(path, handed_in=True).points(case.id)
         shape = self.release.read_image(case.inputs["image"]).shape[:2]
-        labels = np.squeeze(images.read_labels(path, expected=handed_in(shape)).array)
-        if labels.shape != shape:
-            raise MedbenchError(
-                "data.size_mismatch",
-                f"{path}: is {size_text(labels.shape)} where its image is {size_text(shape)}.",
-                "Resize masks back to the image by nearest neighbour.",
-            )
+
+        def read() -> npt.NDArray[np.integer]:
+            return np.squeeze(images.read_labels(path, expected=handed_in(shape)).array)
+
+        labels = sized(read, path, len(shape), partial(check_size, path, due=shape, hint=RESIZE_BACK))
         try:
-            return mask_points(_decoded(labels, path))
+            return mask_points(decode_mask(labels, str(path)))
         except LandmarkError as error:
             raise MedbenchError(
                 "prediction.landmarks", f"{path}: {error}.", "Mark both structures in the mask."
@@ -153,17 +148,3 @@ def mask_points(labels: npt.NDArray[np.uint8]) -> Points:
     first, second = biometry.ps_points
     inferior, other = (first, second) if first[1] > second[1] else (second, first)
     return np.array([point[::-1] for point in (inferior, other, biometry.aop_tangency)], np.float64)
-
-
-def _decoded(labels: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint8]:
-    for coding in CODINGS:
-        if not counted(labels, coding):
-            mask = np.zeros(labels.shape, np.uint8)
-            for index in (1, 2):
-                mask[labels == coding[index]] = index
-            return mask
-    raise MedbenchError(
-        "data.label_unknown",
-        f"{path}: holds the values {counted(labels, CODINGS[0])} beside 0, 1 and 2.",
-        "Write 1 for the pubic symphysis and 2 for the fetal head.",
-    )

@@ -22,7 +22,7 @@ from medbench.challenges.release import Release, SplitFacts
 from medbench.challenges.stray import Finding, Role, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io import raster
+from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 from medbench.io.tables import Column, read_typed_table
 from medbench.metrics.tasks.landmarks import angle_of_progression
@@ -82,14 +82,7 @@ class IUGC2025Release(Release):
             MedbenchError: when the file is missing, damaged or not of 8 bits.
         """
         check_alone(path, raster.SUFFIXES)
-        image = raster.read_image(path)
-        if image.dtype != np.uint8:
-            raise MedbenchError(
-                "data.picture_format",
-                f"{path}: holds {image.dtype} values; the release holds 8-bit images.",
-                "Copy the file again from its source.",
-            )
-        return image if image.ndim == 3 else raster.as_rgb(image)
+        return eight_bit.read_as_rgb(path)
 
     @staticmethod
     def read_reference(case: Case) -> Points:

@@ -75,6 +75,6 @@ class IUGC2025Scorer(Scorer):
             self.release.read_reference(case)
             diagonal = math.hypot(*self.release.read_image(case.inputs["image"]).shape[:2])
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in METRICS})
+            return CaseScores.undefined((spec.name for spec in METRICS), error.message)
         worst = {spec.name: DEGENERATE_DEGREES if spec.name == ANGLE else diagonal for spec in METRICS}
         return CaseScores({name: Score(value, status, reason) for name, value in worst.items()})

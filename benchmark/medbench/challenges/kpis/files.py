@@ -22,6 +22,7 @@ from typing import ClassVar
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing
 
 GROUPS = ("56Nx", "DN", "NEP25", "normal")
 SPLITS = ("train", "validation", "test")
@@ -192,13 +193,15 @@ def _mask_name(image: str, there: set[str]) -> str:
     return next((name for name in candidates if name in there), candidates[0])
 
 
-def counts(items: Sequence[Patch | Slide], what: str) -> Iterator[Finding]:
-    """Notes with the numbers of patches or slides by split and group."""
+def counts(items: Sequence[Patch | Slide], singular: str, plural: str) -> Iterator[Finding]:
+    """Notes with the numbers of patches or slides, called so, by split and group."""
     for split in SPLITS:
         groups = [item.group for item in items if item.split == split]
         if groups:
             each = ", ".join(f"{group} {groups.count(group)}" for group in sorted(set(groups)))
-            yield Finding("note", f"{split}: {len(groups)} {what} ({each}).")
+            yield Finding(
+                "note", f"{split}: {len(groups)} {agreeing(len(groups), singular, plural)} ({each})."
+            )
 
 
 def leaks(slides: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:

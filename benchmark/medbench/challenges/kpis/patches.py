@@ -13,6 +13,7 @@ contours of slides are shifted in place while they are compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ from medbench.challenges.kpis.files import (
 from medbench.challenges.kpis.masks import (
     THRESHOLD,
     by_group,
-    known_group,
+    check_group,
     read_binary_prediction,
     read_grey_mask,
     with_group,
 )
-from medbench.challenges.mask_sizes import refuse_other_sizes
+from medbench.challenges.mask_sizes import check_mask_sizes, refuse_other_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -47,6 +48,7 @@ from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
+from medbench.core.text import agreeing
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 from medbench.metrics.checks.suspicion import flags
@@ -107,7 +109,7 @@ class KPIsPatchRelease(KPIsRelease):
         Raises:
             MedbenchError: as :func:`read_grey_mask`, and ``data.group_unknown``.
         """
-        known_group(case.facts["group"], case.reference["mask"])
+        check_group(case.facts["group"], case.reference["mask"])
         check_alone(case.reference["mask"], raster.SUFFIXES)
         return read_grey_mask(case.reference["mask"])
 
@@ -116,11 +118,11 @@ class KPIsPatchRelease(KPIsRelease):
         patches = find_patches(root)
         if not patches:
             raise self.nothing_of(root, self.default_split, patches)
-        findings = list(counts(patches, "patches"))
+        findings = list(counts(patches, "patch", "patches"))
         other_sizes = []
         for patch in patches:
             try:
-                known_group(patch.group, patch.image)
+                check_group(patch.group, patch.image)
                 mask, image = read_grey_mask(patch.mask), eight_bit.read_rgb(patch.image)
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
@@ -131,7 +133,8 @@ class KPIsPatchRelease(KPIsRelease):
             elif mask.shape != (PATCH_SIDE, PATCH_SIDE):
                 other_sizes.append(f"{patch.image} ({size_text(mask.shape)})")
         if other_sizes:
-            count = f"{len(other_sizes)} of {len(patches)} patches are not 2048×2048 as the release's"
+            are = agreeing(len(other_sizes), "is", "are")
+            count = f"{len(other_sizes)} of {len(patches)} patches {are} not 2048×2048 as the release's"
             findings.append(Finding("warning", f"{count}; the first is {other_sizes[0]}."))
         return [*findings, *leaks((patch.group, patch.slide, patch.split) for patch in patches)]
 
@@ -151,7 +154,7 @@ class KPIsPatchExchange(Exchange):
         Raises:
             MedbenchError: ``data.group_unknown``, or naming the file that cannot be read.
         """
-        known_group(case.facts["group"], case.inputs["image"])
+        check_group(case.facts["group"], case.inputs["image"])
         return Sample(case, eight_bit.read_rgb(case.inputs["image"])[np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
@@ -213,19 +216,15 @@ class KPIsPatchScorer(Scorer):
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the image.
         """
         reference = self.release.read_reference(case)
-        prediction = read_binary_prediction(path, reference.shape)
-        if prediction.shape != reference.shape:
-            size = eight_bit.read_rgb(case.inputs["image"]).shape[:2]
-            wrong, shape = (
-                (path, prediction.shape)
-                if reference.shape == size
-                else (case.reference["mask"], reference.shape)
+
+        def check(own: Sequence[int]) -> None:
+            check_mask_sizes(
+                (case.reference["mask"], reference.shape),
+                (path, own),
+                lambda: eight_bit.read_rgb(case.inputs["image"]).shape[:2],
             )
-            raise MedbenchError(
-                "data.size_mismatch",
-                f"{wrong}: is {size_text(shape)} where its image is {size_text(size)}.",
-                "Masks have the size of their images; resize predictions back by nearest neighbour.",
-            )
+
+        prediction = sized(partial(read_binary_prediction, path, reference.shape), path, 2, check)
         scores = with_group(case, self.score_arrays(reference, prediction), ["dice"])
         marks = flags((reference > THRESHOLD).view(np.uint8), prediction.view(np.uint8))
         return CaseScores(scores.scores, {**scores.evidence, **marks})

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from medbench.challenges.kpis.slide_scoring import BAND_ROWS, SlideMasks
 from medbench.core.overlay import Illustration, ObjectMark
+from medbench.core.text import agreeing
 from medbench.io import slides
 from medbench.metrics.masks.banded import MaskRows
 from medbench.metrics.masks.instances import MATCHING_IOU, MatchedObject, match_objects
@@ -52,7 +53,8 @@ def _overview(
     wrong = [item for item in prediction if item.iou < MATCHING_IOU]
     marks = [_mark("missed", item, step) for item in misses]
     marks += [_mark("false positive", item, step) for item in wrong]
-    count = f"{len(reference)} glomeruli, {len(misses)} missed, {len(wrong)} false positive"
+    glomeruli = agreeing(len(reference), "glomerulus", "glomeruli")
+    count = f"{len(reference)} {glomeruli}, {len(misses)} missed, {len(wrong)} false positive"
     return Illustration(
         slide.thumbnail(step),
         thumbnail(masks.reference, step),

@@ -21,7 +21,8 @@ from medbench.challenges.families.image_boxes.files import Box, BoxedImage, Imag
 from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
-from medbench.core.seeds import hashed_share
+from medbench.core.seeds import hashed_part
+from medbench.core.text import agreeing, named
 from medbench.io import raster
 from medbench.io.gate.listing import check_alone
 from medbench.io.json_values import read_json_value
@@ -44,8 +45,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def hashed_split(name: str) -> str:
     """Which of ``train``, ``val`` and ``test`` an image belongs to."""
-    position = hashed_share(f"42/{name}")
-    return next(split for split, end in SHARES if position < end)
+    return hashed_part(f"42/{name}", SHARES)
 
 
 class KvasirPolypRelease(ImageBoxRelease):
@@ -90,10 +90,9 @@ class KvasirPolypRelease(ImageBoxRelease):
             Finding("note", "The release names no patients: images of one may lie in several splits."),
         ]
         if without_image:
-            names = ", ".join(without_image[:4]) + (", …" if len(without_image) > 4 else "")
-            findings.append(
-                Finding("warning", f"{table}: {len(without_image)} entries have no image ({names}).")
-            )
+            entries = agreeing(len(without_image), "entry has", "entries have")
+            message = f"{table}: {len(without_image)} {entries} no image ({named(without_image)})."
+            findings.append(Finding("warning", message))
         return [*findings, *_compared_with_masks(home / "masks", images)]
 
 
@@ -168,8 +167,9 @@ def _compared_with_masks(masks: Path, images: Sequence[BoxedImage]) -> list[Find
             counts["all"] += 1
             counts["past"] += (left, top, right, bottom) in whole
             counts["last"] += (left, top, right + 1, bottom + 1) in whole
+    boxes, are = agreeing(counts["all"], "box", "boxes"), agreeing(counts["past"], "is", "are each")
     message = (
-        f"boxes and masks: of {counts['all']} boxes {counts['past']} are those of a component of the mask "
+        f"boxes and masks: of {counts['all']} {boxes} {counts['past']} {are} that of a component of the mask "
         f"with xmax and ymax one past its last pixel, {counts['last']} with xmax and ymax its last pixel; "
         "corners are used as the file gives them."
     )

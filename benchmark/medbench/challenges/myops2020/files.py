@@ -18,6 +18,7 @@ from medbench.challenges.myops2020.missing import listed_modalities
 from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case, Volume
+from medbench.core.text import counted
 from medbench.io.images import suffix_of
 
 REGIONS: Mapping[str, tuple[int, ...]] = {
@@ -93,7 +94,9 @@ class MyoPSRelease(MRVolumeRelease):
         findings: list[Finding] = []
         for split, size in RELEASED.items():
             cases = self.cases(root, split)
-            findings.append(Finding("note", f"{split}: {len(cases)} patients, the release has {size}."))
+            findings.append(
+                Finding("note", f"{split}: {counted(len(cases), 'patient')}, the release has {size}.")
+            )
             for case in cases:
                 findings += findings_of(case.id, partial(self.check_case, case))
         return findings

@@ -16,7 +16,7 @@ from medbench.challenges.families.radiographs import (
     FRACTIONS,
     SPLITS,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     whole_split,
 )
@@ -84,7 +84,7 @@ def _images(table: Path, part: str) -> list[BoxedImage]:
             "" if boxes is not None else f"{table}, line {line}: '{row['annotation'][:40]}' are no objects."
         )
         stem = Path(name).stem
-        own = part if part == "test" else hashed_part(stem, 0.0, VAL)
+        own = part if part == "test" else hashed_split(stem, 0.0, VAL)
         images.append(BoxedImage(stem, table.parent / PARTS[part] / name, table, boxes, stem, own, fault))
     return images
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.families.radiographs import drawn_names, hashed_part
+from medbench.challenges.families.radiographs import drawn_names, hashed_split
 from medbench.challenges.object_cxr.files import PARTS, VAL
 from medbench.challenges.simulators.chest import draw_chest, draw_findings
 from medbench.core.files import write_text
@@ -30,7 +30,7 @@ def write_sample(root: Path) -> None:
     rows: dict[str, list[str]] = {part: [] for part in PARTS.values()}
     for kind in (0, 1):
         numbers = (f"{kind}{number:04}" for number in itertools.count())
-        training_names = drawn_names(numbers, QUOTA, lambda name: hashed_part(name, 0.0, VAL))
+        training_names = drawn_names(numbers, QUOTA, lambda name: hashed_split(name, 0.0, VAL))
         names = [("train", name) for name, _ in training_names]
         names += [("dev", f"8{kind}{number:03}") for number in range(TEST)]
         for part, name in names:

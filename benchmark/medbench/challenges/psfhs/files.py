@@ -27,9 +27,10 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
+from medbench.core.text import counted, named
 from medbench.io import images, nifti_mha, raster
 from medbench.io.gate.expected import Expected
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 
 SIDE = 256
 RELEASED = 4000
@@ -154,7 +155,7 @@ class PSFHSRelease(ImageMaskRelease):
         ]
         if pairs and pairs[0].part == "scidata":
             findings.insert(
-                0, Finding("note", f"{len(pairs):,} images: the release is {_TITLES['scidata']}.")
+                0, Finding("note", f"{counted(len(pairs), 'image')}: the release is {_TITLES['scidata']}.")
             )
         elif len(pairs) != RELEASED:
             message = f"{len(pairs):,} of the release's {RELEASED:,} images."
@@ -165,7 +166,7 @@ class PSFHSRelease(ImageMaskRelease):
         """The label map, with an oddity for a structure that it lacks."""
         labels = read_label_map(pair.mask)
         absent = [name for label, name in self.card.labels.items() if label and label not in labels]
-        return labels, [f"label maps hold no {name}" for name in absent]
+        return labels, [f"label maps: no {name}" for name in absent]
 
 
 def _group(number: int) -> str:
@@ -206,12 +207,11 @@ def read_label_map(path: Path, expected: Expected | None = None) -> npt.NDArray[
         )
     values = label_values(labels)
     if values.min(initial=0) < 0 or values.max(initial=0) > 2:
-        text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
         foreign_coding = 255 in values or {7, 8} & set(values.tolist())
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {text}; known are 0, 1 (pubic symphysis), 2 (head), unknown "
-            f"{counted(labels, range(3))}.",
+            f"{path}: holds the label values {named(values.tolist())}; known are 0, 1 (pubic symphysis), "
+            f"2 (head), unknown {unknown_labels(labels, range(3))}.",
             "The file is coded for viewing or of another set: map its values to 0, 1 and 2."
             if foreign_coding
             else "Write the labels 0, 1 and 2 only.",

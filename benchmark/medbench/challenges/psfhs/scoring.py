@@ -82,8 +82,7 @@ class PSFHSScorer(ImageMaskScorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            no_score = Score.undefined(error.message)
-            return CaseScores({spec.name: no_score for spec in (ANGLE, *SEGMENTATION)})
+            return CaseScores.undefined((spec.name for spec in (ANGLE, *SEGMENTATION)), error.message)
         angle = ellipse_score(reference, np.zeros_like(reference))
         scores = {ANGLE.name: Score(angle.value, status, reason)}
         for spec in SEGMENTATION:

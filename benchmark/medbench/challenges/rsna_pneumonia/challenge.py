@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
 from medbench.challenges.families.image_boxes.exchange import ImageBoxExchange
@@ -20,11 +18,10 @@ from medbench.challenges.families.image_classes.scoring import FAILURE_RULE as C
 from medbench.challenges.families.image_classes.scoring import MARGIN, ImageClassScorer, figure_column
 from medbench.challenges.families.image_classes.table import TableForm
 from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
-from medbench.challenges.families.image_masks.scoring import OWN_SIZE, ImageMaskScorer
+from medbench.challenges.families.image_masks.scoring import OWN_SIZE, AgreeingMaskScorer
 from medbench.challenges.rsna_pneumonia.files import RSNABoxes, RSNAClasses, RSNAMasks
 from medbench.challenges.rsna_pneumonia.table import CLASSES
 from medbench.core.result_table import ratio_column
-from medbench.core.score import Score
 
 FIGURES = (
     figure_column("auc", "AUC", "auc.one_vs_rest", "auc", 1, headline=True),
@@ -85,18 +82,6 @@ MASK_CARD = Card(
 )
 
 
-class FilledBoxScorer(ImageMaskScorer):
-    """Dice and IoU image by image; two empty masks agree."""
-
-    def score_arrays(
-        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
-    ) -> dict[str, Score]:
-        """All columns of one pair of masks, 1 where both are empty."""
-        if not np.any(reference) and not np.any(prediction):
-            return {spec.name: Score(1.0) for spec in self.card.metrics}
-        return super().score_arrays(reference, prediction, spacing)
-
-
 def rsna_pneumonia() -> Challenge:
     """Pneumonia or none in chest radiographs."""
     exchange = ImageClassExchange(CARD, RSNAClasses(CARD), TableForm("patientId", ("Target",)))
@@ -112,4 +97,4 @@ def rsna_pneumonia_boxes() -> Challenge:
 def rsna_pneumonia_masks() -> Challenge:
     """Boxes of opacities in chest radiographs, filled."""
     exchange = ImageMaskExchange(MASK_CARD, RSNAMasks(MASK_CARD))
-    return Challenge(MASK_CARD, exchange.release, exchange, FilledBoxScorer(MASK_CARD, exchange))
+    return Challenge(MASK_CARD, exchange.release, exchange, AgreeingMaskScorer(MASK_CARD, exchange))

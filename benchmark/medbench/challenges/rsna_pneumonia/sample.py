@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.families.radiographs import drawn_names, hashed_part
+from medbench.challenges.families.radiographs import drawn_names, hashed_split
 from medbench.challenges.rsna_pneumonia.table import FOLDER, SHARE, TABLE
 from medbench.challenges.simulators.chest import Kind, draw_findings, draw_with_area
 from medbench.challenges.simulators.radiograph_files import write_dicom
@@ -29,7 +29,7 @@ def write_sample(root: Path) -> None:
     rows = []
     for place, kind in enumerate(KINDS):
         numbers = (f"{place + 1}{number:07}" for number in itertools.count())
-        image_names = drawn_names(numbers, QUOTA, lambda name: hashed_part(name, SHARE, SHARE))
+        image_names = drawn_names(numbers, QUOTA, lambda name: hashed_split(name, SHARE, SHARE))
         for count, (name, _) in enumerate(image_names):
             rng = np.random.default_rng([SEED, place, count])
             pixels, area = draw_with_area(rng, draw_findings(rng, kind), SIDE)

@@ -14,7 +14,7 @@ from medbench.challenges.families.radiographs import (
     FRACTION_RULE,
     FRACTIONS,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     listed_facts,
     whole_split,
@@ -111,7 +111,7 @@ def _box(row: Mapping[str, str]) -> Box | None:
 
 def belongs(patient: str, split: str) -> bool:
     """Whether a patient belongs to a split."""
-    return hashed_part(patient, SHARE, SHARE) == whole_split(split) and in_fraction(patient, split)
+    return hashed_split(patient, SHARE, SHARE) == whole_split(split) and in_fraction(patient, split)
 
 
 def facts_of(split: str) -> SplitFacts:

@@ -6,17 +6,12 @@ an image without pneumothorax gives 1 for an empty prediction and 0 for any othe
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
 from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
-from medbench.challenges.families.image_masks.scoring import OWN_SIZE, ImageMaskScorer
+from medbench.challenges.families.image_masks.scoring import OWN_SIZE, AgreeingMaskScorer
 from medbench.challenges.siim_pneumothorax.files import SIIMRelease
 from medbench.core.result_table import ratio_column
-from medbench.core.score import Score
 
 CARD = Card(
     name="siim_pneumothorax",
@@ -46,20 +41,8 @@ CARD = Card(
 )
 
 
-class PneumothoraxScorer(ImageMaskScorer):
-    """Dice and IoU image by image; two empty masks agree."""
-
-    def score_arrays(
-        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
-    ) -> dict[str, Score]:
-        """All columns of one pair of masks, 1 where both are empty."""
-        if not np.any(reference) and not np.any(prediction):
-            return {spec.name: Score(1.0) for spec in self.card.metrics}
-        return super().score_arrays(reference, prediction, spacing)
-
-
 def siim_pneumothorax() -> Challenge:
     """Segmentation of pneumothoraces in chest radiographs."""
     release = SIIMRelease(CARD)
     exchange = ImageMaskExchange(CARD, release)
-    return Challenge(CARD, release, exchange, PneumothoraxScorer(CARD, exchange))
+    return Challenge(CARD, release, exchange, AgreeingMaskScorer(CARD, exchange))

@@ -23,7 +23,7 @@ from medbench.challenges.families.radiographs import (
     SPLITS,
     RadiographFiles,
     check_fraction,
-    hashed_part,
+    hashed_split,
     in_fraction,
     listed_facts,
     whole_split,
@@ -34,6 +34,7 @@ from medbench.challenges.siim_pneumothorax.run_lengths import EMPTY, decode_runs
 from medbench.challenges.stray import Role
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.tables import read_lines
 
 TABLES = ("train-rle.csv", "stage_2_train.csv")
@@ -91,7 +92,7 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
         return [
             pair
             for pair in pairs
-            if hashed_part(pair.id, SHARE, SHARE) == whole and in_fraction(pair.id, split)
+            if hashed_split(pair.id, SHARE, SHARE) == whole and in_fraction(pair.id, split)
         ]
 
     def cases(self, root: Path, split: str) -> list[Case]:
@@ -185,7 +186,7 @@ def _runs(table: Path, size: int, mtime_ns: int) -> Mapping[str, Sequence[tuple[
         if len(cells) < 2:
             raise MedbenchError(
                 "data.table",
-                f"{table}, line {line}: has {len(cells)} cells, not 2.",
+                f"{table}, line {line}: has {counted(len(cells), 'cell')}, not 2.",
                 "Use the file as released.",
             )
         runs.setdefault(cells[0].strip(), []).append((line, cells[1].strip()))

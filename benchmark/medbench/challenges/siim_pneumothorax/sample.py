@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.families.radiographs import drawn_names, hashed_part
+from medbench.challenges.families.radiographs import drawn_names, hashed_split
 from medbench.challenges.siim_pneumothorax.files import FOLDERS, SHARE, TABLES
 from medbench.challenges.siim_pneumothorax.run_lengths import EMPTY, encode_runs
 from medbench.challenges.simulators.chest import Kind, draw_findings, draw_with_area
@@ -34,7 +34,7 @@ def write_sample(root: Path) -> None:
     for place, kind in enumerate(KINDS):
         numbers = (f"1.2.826.0.1.3680043.8.498.{place + 1}{number:05}" for number in itertools.count())
         for count, (name, _) in enumerate(
-            drawn_names(numbers, QUOTA, lambda name: hashed_part(name, SHARE, SHARE))
+            drawn_names(numbers, QUOTA, lambda name: hashed_split(name, SHARE, SHARE))
         ):
             rng = np.random.default_rng([SEED, place, count])
             pixels, area = draw_with_area(rng, draw_findings(rng, kind), SIDE)

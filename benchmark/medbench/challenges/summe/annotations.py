@@ -11,6 +11,7 @@ import numpy as np
 from medbench.challenges.families.video_summaries.annotations import RawVideo
 from medbench.challenges.families.video_summaries.layout import check_annotators
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.gate.admission import entrance
 
 _FOLDERS = ("GT", "summe/GT", "SumMe/GT")
@@ -62,7 +63,7 @@ class SumMeFiles:
         if values.shape[1] != frames:
             raise MedbenchError(
                 "annotation.length",
-                f"{path}: user_score has {values.shape[1]} frames, nFrames says {frames}.",
+                f"{path}: user_score has {counted(values.shape[1], 'frame')}, nFrames says {frames}.",
                 "Copy the file again.",
             )
         check_annotators(str(path), values)

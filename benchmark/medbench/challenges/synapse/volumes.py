@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from medbench.challenges.families.sliced_volumes.files import check_prepared, stacked
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.listing import check_alone
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 
 LABEL_OF_BTCV = {1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
-SMALLEST_MM = 1e-6
 WINDOW_HU = (-125.0, 275.0)
 
 
@@ -32,15 +30,9 @@ def read_case_image(path: Path) -> Volume:
         volume = nifti_mha.read_volume(path)
         low, high = WINDOW_HU
         intensities = (np.clip(volume.array.astype(np.float32), low, high) - low) / (high - low)
-        return Volume(_stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
-    array = _stacked(hdf5.read_arrays(path, "image")["image"], path)
-    low, high = float(array.min(initial=0)), float(array.max(initial=0))
-    if not (low >= -1e-3 and high <= 1 + 1e-3):
-        raise MedbenchError(
-            "data.value_range",
-            f"{path}: holds values from {low:g} to {high:g}, the prepared files hold 0 to 1.",
-            "Clip to -125 … 275 HU and scale to 0 … 1.",
-        )
+        return Volume(stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
+    array = stacked(hdf5.read_arrays(path, "image")["image"], path)
+    check_prepared(array, path, "Clip to -125 … 275 HU and scale to 0 … 1.")
     return Volume(array.astype(np.float32))
 
 
@@ -57,8 +49,8 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     else:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
         labels_of_file = list(range(n_organs + 1))
-    array = _stacked(volume.array, path)
-    strangers = counted(array, labels_of_file)
+    array = stacked(volume.array, path)
+    strangers = unknown_labels(array, labels_of_file)
     if strangers:
         raise MedbenchError(
             "data.label_unknown",
@@ -71,13 +63,3 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
         table[list(LABEL_OF_BTCV)] = list(LABEL_OF_BTCV.values())
         labels = table[labels]
     return Volume(labels, volume.spacing, volume.origin, volume.direction)
-
-
-def _stacked(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    if array.ndim not in (2, 3):
-        raise MedbenchError(
-            "data.dimensions",
-            f"{path}: has {array.ndim} axes, a volume has three and a slice two.",
-            "Use the file as released.",
-        )
-    return array[np.newaxis] if array.ndim == 2 else array

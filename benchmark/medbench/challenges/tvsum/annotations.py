@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from medbench.challenges.families.video_summaries.annotations import RawVideo, equal_rows
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.hdf5_groups import opened
 from medbench.io.tables import plain_text
 
@@ -61,7 +62,7 @@ class TVSumFiles:
         if values.ndim != 2 or frames not in values.shape:
             raise MedbenchError(
                 "annotation.length",
-                f"{where}: ratings have the shape {values.shape} where the video has {frames} frames.",
+                f"{where}: ratings have the shape {values.shape}, the video has {counted(frames, 'frame')}.",
                 "Copy the file again.",
             )
         return RawVideo(
@@ -93,7 +94,7 @@ def _lines(place: Path, stamp: int) -> dict[str, list[str]]:
         if len(cells) < 3:
             raise MedbenchError(
                 "annotation.layout",
-                f"{place}: line {number} has {len(cells)} columns, expected video, category and ratings.",
+                f"{place}, line {number}: has {counted(len(cells), 'cell')}, not video, category, ratings.",
                 f"Use {TABLE} as released.",
             )
         videos.setdefault(cells[0], []).append(cells[2])

@@ -8,11 +8,13 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import counted, first_line
 from medbench.io.gate.expected import check_budget
 from medbench.io.gate.refusal import Reject, corrupt
 
@@ -52,7 +54,7 @@ def parse_npy(content: bytes | bytearray) -> tuple[tuple[int, ...], np.dtype[Any
         raise Reject("data.not_real", f"holds values of the type {match[1]}", "Save real numbers.")
     words = [word.strip() for word in match[3].split(",") if word.strip()]
     if len(words) > MOST_AXES or any(len(word) > 12 or " " in word for word in words):
-        raise Reject("data.axes", f"has {len(words)} axes, or sizes out of range", "Give at most 4 axes.")
+        raise Reject("data.axes", f"has the sizes {match[3][:60]}", "Give at most 4 axes.")
     return tuple(int(word) for word in words), np.dtype(match[1]), match[2] == "True", start + length
 
 
@@ -65,7 +67,9 @@ def decode_npy(content: bytes | bytearray) -> npt.NDArray[Any]:
     shape, dtype, columns_first, start = parse_npy(content)
     length = math.prod(shape) * dtype.itemsize
     if len(content) - start != length:
-        raise corrupt(f"{len(content) - start:,} bytes of values where its header announces {length:,}")
+        raise corrupt(
+            f"{counted(len(content) - start, 'byte')} of values where its header announces {length:,}"
+        )
     values = np.frombuffer(content, dtype, offset=start)
     if dtype == np.bool_ and length and values.view(np.uint8).max() > 1:
         raise corrupt("its truth values are neither 0 nor 1")
@@ -86,7 +90,8 @@ def read_npz(
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             there = [member.filename.removesuffix(".npy") for member in members]
-            if len(there) > MOST_MEMBERS or len(set(there)) != len(there):
+            _check_number(members)
+            if len(set(there)) != len(there):
                 raise corrupt("two of its arrays have one name")
             selection = {name: members[there.index(name)] for name in names if name in there}
             values_bytes = sum(member.file_size for member in selection.values())
@@ -106,14 +111,18 @@ def npz_shapes(stream: BinaryIO) -> dict[str, tuple[int, ...]]:
     try:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
-            if len(members) > MOST_MEMBERS:
-                raise corrupt(f"it holds more than {MOST_MEMBERS} arrays")
+            _check_number(members)
             return {
                 member.filename.removesuffix(".npy"): parse_npy(_npy_head(archive, member))[0]
                 for member in members
             }
     except _ZIP_ERRORS as error:
         raise corrupt(_reason(error)) from error
+
+
+def _check_number(members: Sequence[zipfile.ZipInfo]) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise corrupt(f"it holds more than {MOST_MEMBERS:,} arrays")
 
 
 def _npy_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -134,7 +143,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    return first_line(error, type(error).__name__)[:120]
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:

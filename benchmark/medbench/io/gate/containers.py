@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from medbench.core.text import counted
 from medbench.io.gate.refusal import corrupt
 
 MOST_CHUNKS = 1 << 22
@@ -59,7 +60,7 @@ def parse_video(stream: BinaryIO, size: int) -> VideoHeader:
         return VideoHeader(_STREAMS[head[:4]])
     if head[:4] in (b"\0\0\1\xba", b"\0\0\1\xb3") or (head[:1] == b"\x47" and _at(stream, 188) == b"\x47"):
         return VideoHeader("MPEG")
-    raise corrupt(f"{size:,} bytes that are no video")
+    raise corrupt(f"it is no video ({counted(size, 'byte')})")
 
 
 def _at(stream: BinaryIO, place: int) -> bytes:
@@ -139,13 +140,16 @@ def _avi(stream: BinaryIO, size: int) -> int | None:
 
 
 def _boxes(stream: BinaryIO, size: int) -> None:
-    at = 0
+    at = n_boxes = 0
     names: set[bytes] = set()
     while at < size:
         stream.seek(at)
         head = stream.read(16)
-        if len(head) < 8 or len(names) > MOST_CHUNKS:
+        if len(head) < 8:
             raise corrupt("it ends too early")
+        n_boxes += 1
+        if n_boxes > MOST_CHUNKS:
+            raise corrupt("it has too many chunks")
         length, name = struct.unpack_from(">I4s", head)
         if length == 1:
             if len(head) < 16:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.case import Volume
+from medbench.core.text import counted
 from medbench.io.gate.admission import Admitted
 from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.inflate import gunzip, inflate
@@ -75,7 +76,7 @@ def _unpacked_values(header: VolumeHeader, content: bytearray) -> bytearray:
 def _check_length(header: VolumeHeader, there: int) -> None:
     least, most = header.value_bytes, header.value_bytes + (0 if header.exact else PADDING_BYTES)
     if not least <= there <= most:
-        raise corrupt(f"{max(0, there):,} bytes of values where its header announces {least:,}")
+        raise corrupt(f"{counted(max(0, there), 'byte')} of values where its header announces {least:,}")
 
 
 def decode_image(file: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
@@ -98,7 +99,9 @@ def decode_image(file: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     if image is None:
         image = _by_opencv(file.content)
     if image.shape[:2] != (page.height, page.width):
-        raise corrupt(f"it decodes to {image.shape[0]} rows and {image.shape[1]} columns")
+        raise corrupt(
+            f"it decodes to {counted(image.shape[0], 'row')} and {counted(image.shape[1], 'column')}"
+        )
     return image, page
 
 

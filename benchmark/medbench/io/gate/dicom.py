@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import counted
 from medbench.io.gate.admission import Admitted
 from medbench.io.gate.expected import check_budget
 from medbench.io.gate.lzw import decode_packbits
@@ -112,9 +113,11 @@ def _shape(data_set: Any) -> tuple[int, int]:
     rows, columns, bits = int(data_set.Rows), int(data_set.Columns), int(data_set.BitsAllocated)
     bits_in_use = int(data_set.BitsStored)
     if not (0 < rows <= SIDE and 0 < columns <= SIDE):
-        raise unreadable(f"states {rows} rows and {columns} columns")
-    if bits not in BITS or not 0 < bits_in_use <= bits or "PixelData" not in data_set:
+        raise unreadable(f"states {counted(rows, 'row')} and {counted(columns, 'column')}")
+    if bits not in BITS or not 0 < bits_in_use <= bits:
         raise unreadable(f"states {bits_in_use} of {bits} bits a pixel")
+    if "PixelData" not in data_set:
+        raise unreadable("holds no pixels")
     return rows, columns
 
 
@@ -130,7 +133,9 @@ def _values(data_set: Any, shape: tuple[int, int]) -> npt.NDArray[Any]:
     count = shape[0] * shape[1] * int(data_set.BitsAllocated) // 8
     if not syntax.is_compressed:
         if len(data_set.PixelData) not in (count, count + count % 2):
-            raise unreadable(f"holds {len(data_set.PixelData):,} bytes of pixels, expected {count:,}")
+            raise unreadable(
+                f"holds {counted(len(data_set.PixelData), 'byte')} of pixels, expected {count:,}"
+            )
         return np.asarray(data_set.pixel_array)
     _check_decoder(syntax)
     frame = _only_frame(data_set.PixelData)
@@ -186,7 +191,7 @@ def _run_lengths(frame: bytes, data_set: Any, shape: tuple[int, int]) -> npt.NDA
     planes = int(data_set.BitsAllocated) // 8
     count, *offsets = struct.unpack_from("<16I", frame)
     if count != planes or offsets[0] != 64:
-        raise unreadable(f"its run lengths are of {count} planes, expected {planes}")
+        raise unreadable(f"its run lengths are of {counted(count, 'plane')}, expected {planes}")
     ends = [*offsets[1:planes], len(frame)]
     pieces = [
         decode_packbits(frame[start:end], shape[0] * shape[1])

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import first_line
 from medbench.io.gate.expected import check_budget
 from medbench.io.gate.refusal import Reject, corrupt
 
@@ -75,7 +76,7 @@ def dataset_shapes(stream: BinaryIO) -> dict[str, tuple[int, ...]]:
 
 
 def _damaged(error: Exception) -> Reject:
-    return corrupt((str(error).strip().splitlines() or [type(error).__name__])[0][:160])
+    return corrupt(first_line(error, type(error).__name__)[:160])
 
 
 def _check_dataset(name: str, dataset: Any) -> int:
@@ -87,7 +88,7 @@ def _check_dataset(name: str, dataset: Any) -> int:
     if shape is None or dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise Reject("data.not_real", f"holds values of the type {dtype} in '{name}'", "Save real numbers.")
     if not 1 <= len(shape) <= MOST_AXES:
-        raise Reject("data.axes", f"has {len(shape)} axes in '{name}'", "Give 1 to 4 axes.")
+        raise Reject("data.axes", f"has the shape {shape} in '{name}'", "Give 1 to 4 axes.")
     check_filters(name, dataset)
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes and not dataset.id.get_storage_size():

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from medbench.core.text import agreeing, counted
 from medbench.io.gate.inflate import crc32
 from medbench.io.gate.refusal import Reject, corrupt
 
@@ -75,7 +76,7 @@ def check_sides(height: int, width: int) -> None:
         Reject: ``file.corrupt``.
     """
     if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
-        raise corrupt(f"its header announces {height} rows and {width} columns")
+        raise corrupt(f"its header announces {counted(height, 'row')} and {counted(width, 'column')}")
 
 
 def parse_image(content: Bytes) -> ImageHeader:
@@ -90,7 +91,7 @@ def parse_image(content: Bytes) -> ImageHeader:
         return parse_jpeg(content)
     if content.startswith(b"BM"):
         return parse_bmp(content)
-    raise corrupt(f"{len(content):,} bytes that are no PNG, JPEG, BMP or TIFF")
+    raise corrupt(f"it is no PNG, JPEG, BMP or TIFF ({counted(len(content), 'byte')})")
 
 
 def parse_png(content: Bytes) -> ImageHeader:
@@ -174,7 +175,7 @@ def _check_png_order(names: list[bytes], after: int) -> None:
     if names.count(b"IDAT") != 1:
         raise corrupt("its pixels do not lie in one piece")
     if after > _TRAILING_BYTES:
-        raise corrupt(f"{after:,} bytes follow its end")
+        raise corrupt(f"{counted(after, 'byte')} {agreeing(after, 'follows', 'follow')} its end")
 
 
 def parse_jpeg(content: Bytes) -> ImageHeader:
@@ -206,7 +207,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
             header = _frame(content, at, marker, length)
         at += length
     if header is None or not 1 <= scans <= MOST_SCANS:
-        raise corrupt(f"it holds {scans} scans" if scans else "it holds no image")
+        raise corrupt(f"it holds {counted(scans, 'scan')}" if scans else "it holds no image")
     return dataclasses.replace(header, turned=has_orientation)
 
 
@@ -221,7 +222,7 @@ def _frame(content: Bytes, at: int, marker: int, length: int) -> ImageHeader:
         raise corrupt("its frame header is too short")
     bits, height, width, components = struct.unpack_from(">BHHB", content, at + 2)
     if components not in (1, 3, 4) or length != 8 + 3 * components:
-        raise corrupt(f"its frame header announces {components} components")
+        raise corrupt(f"its frame header announces {counted(components, 'component')}")
     if bits != 8:
         raise Reject("file.codec", f"is a JPEG of {bits} bits", "Save it as PNG.")
     check_sides(height, width)

@@ -10,6 +10,7 @@ import zlib as _standard
 from types import ModuleType
 from typing import Any
 
+from medbench.core.text import counted
 from medbench.io.gate.refusal import corrupt
 
 _zlib: ModuleType
@@ -44,7 +45,9 @@ class _Sink:
     def take(self, piece: bytes) -> None:
         """Append the next bytes."""
         if self.held + len(piece) > self.most:
-            raise corrupt(f"it unpacks to more than the {self.length:,} bytes that its header announces")
+            raise corrupt(
+                f"it unpacks to more than the {counted(self.length, 'byte')} that its header announces"
+            )
         part = piece[: max(0, self.length - self.held)]
         self.values[self.held : self.held + len(part)] = part
         self.held += len(piece)
@@ -129,7 +132,7 @@ def _stream(stream_bytes: memoryview, sink: _Sink, kind: int) -> int:
 
 def _whole(sink: _Sink) -> bytearray:
     if sink.held < sink.length:
-        raise corrupt(f"{sink.held:,} bytes where its header announces {sink.length:,}")
+        raise corrupt(f"{counted(sink.held, 'byte')} where its header announces {sink.length:,}")
     return sink.values
 
 

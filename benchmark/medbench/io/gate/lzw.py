@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from medbench.core.text import counted
 from medbench.io.gate.refusal import corrupt
 
 _CLEAR, _END = 256, 257
@@ -33,7 +34,7 @@ def decode_lzw(strip: bytes | memoryview, length: int) -> bytes:
             table.append(previous + text[:1])
         previous = text
     if n_bytes < length:
-        raise corrupt(f"a strip decodes to {n_bytes:,} bytes where {length:,} are announced")
+        raise corrupt(f"a strip decodes to {counted(n_bytes, 'byte')} where {length:,} are announced")
     return b"".join(parts)[:length]
 
 
@@ -87,5 +88,5 @@ def decode_packbits(strip: bytes | memoryview, length: int) -> bytes:
         parts.append(part)
         n_bytes += len(part)
     if n_bytes != length or at < len(strip) - 1:
-        raise corrupt(f"a strip decodes to {n_bytes:,} bytes where {length:,} are announced")
+        raise corrupt(f"a strip decodes to {counted(n_bytes, 'byte')} where {length:,} are announced")
     return b"".join(parts)

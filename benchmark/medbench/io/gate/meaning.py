@@ -84,10 +84,10 @@ def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
     return mask.view(np.uint8) if np.count_nonzero(mask) == np.count_nonzero(labels) else None
 
 
-def counted(labels: npt.NDArray[Any], own_labels: Collection[int]) -> str:
-    """Labels that are not known, the first eight, and the numbers of their voxels; empty where all are known.
+def unknown_labels(labels: npt.NDArray[Any], own_labels: Collection[int]) -> str:
+    """Labels that a map should not hold, the first eight, with their voxels; empty where it holds none.
 
-    >>> counted(np.array([0, 1, 7, 7, 255]), (0, 1))
+    >>> unknown_labels(np.array([0, 1, 7, 7, 255]), (0, 1))
     '7, 255 (2, 1 of 5 voxels)'
     """
     foreground = labels[labels != 0]

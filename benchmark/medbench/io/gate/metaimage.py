@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from medbench.core.text import counted
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.volume_header import (
     MOST_CHANNELS,
@@ -49,7 +50,7 @@ def parse_metaimage(content: bytes | bytearray) -> tuple[VolumeHeader, str]:
     values_in = end.group(1).decode("latin-1").strip()
     sizes = whole(_needed(fields, "DimSize"), "DimSize")
     if whole(_needed(fields, "NDims"), "NDims") != (len(sizes),):
-        raise corrupt(f"NDims is {fields['NDims'].strip()}, and DimSize has {len(sizes)} numbers")
+        raise corrupt(f"NDims is {fields['NDims'].strip()}, and DimSize has {counted(len(sizes), 'number')}")
     check_axes(sizes)
     if not _flag(fields, "BinaryData", False):
         raise Reject("file.codec", "holds its values as text", "Save it with binary values.")

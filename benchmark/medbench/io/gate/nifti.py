@@ -108,7 +108,7 @@ def _check_magic(head: bytes, version: int, pair: bool) -> None:
 def _sizes(dimensions: tuple[int, ...]) -> tuple[int, ...]:
     count = dimensions[0]
     if not 1 <= count <= 7:
-        raise corrupt(f"its header announces {count} axes")
+        raise corrupt(f"its header announces {count} as the number of its axes")
     sizes = dimensions[1 : count + 1]
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes = sizes[:-1]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from medbench.core.text import counted
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.volume_header import Floats, VolumeHeader, check_axes, facts_of_axes, finite, whole
 
@@ -52,7 +53,9 @@ def parse_nrrd(content: bytes | bytearray) -> VolumeHeader:
         )
     sizes = whole(_needed(fields, "sizes").split(), "sizes")
     if whole(_needed(fields, "dimension").split(), "dimension") != (len(sizes),):
-        raise corrupt(f"its dimension is {fields['dimension'][:20]}, and it gives {len(sizes)} sizes")
+        raise corrupt(
+            f"its dimension is {fields['dimension'][:20]}, and it gives {counted(len(sizes), 'size')}"
+        )
     kinds = fields.get("kinds", " ".join(["domain"] * len(sizes))).split()
     spatial, channels = _axes(sizes, kinds)
     check_axes(spatial)
@@ -97,11 +100,11 @@ def _needed(fields: dict[str, str], key: str) -> str:
 def _axes(sizes: tuple[int, ...], kinds: list[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Sizes of the spatial axes, and the number of channels where the first axis holds them."""
     if len(kinds) != len(sizes):
-        raise corrupt(f"it gives {len(kinds)} kinds for {len(sizes)} axes")
+        raise corrupt(f"it gives {counted(len(kinds), 'kind')} for its {len(sizes)} sizes")
     if kinds[0].lower() == "list":
         raise Reject(
             "data.axes",
-            f"holds segments in {sizes[0]} layers, which may overlap",
+            f"holds segments in layers ({sizes[0]}), which may overlap",
             "Export a label map with one layer.",
         )
     if kinds[0].lower() in (*_SPATIAL, "???", "none"):
@@ -145,7 +148,7 @@ def _geometry(
     vectors = re.findall(r"\(([^()]*)\)|none", fields["space directions"], re.IGNORECASE)
     columns = [finite(text.split(","), len(signs), "space directions") for text in vectors[n_skip:]]
     if len(columns) != n_axes:
-        raise corrupt(f"it gives {len(columns)} space directions for {n_axes} axes")
+        raise corrupt(f"it gives {counted(len(columns), 'space direction')} for its {n_axes} sizes")
     if n_axes != len(signs):
         return None, None, None
     spacing, direction = facts_of_axes(signs[:, None] * np.array(columns).T)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from medbench.core.text import agreeing, counted
 from medbench.io.gate.image_header import ImageHeader, check_sides, falls
 from medbench.io.gate.refusal import Reject, corrupt
 
@@ -166,7 +167,7 @@ def _directory(
     (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", read(at, width))
     end = at + width + count * entry
     if not 1 <= count <= MOST_ENTRIES or end > size:
-        raise corrupt(f"its directory announces {count} entries")
+        raise corrupt(f"its directory announces {count} {agreeing(count, 'entry', 'entries')}")
     block, tags = bytes(read(at + width, count * entry)), {}
     inline = struct.calcsize(pointer)
     for start in range(0, count * entry, entry):
@@ -177,7 +178,7 @@ def _directory(
             continue
         length = n_values * struct.calcsize(_TYPES[kind])
         if n_values > MOST_VALUES or length > size:
-            raise corrupt(f"its tag {tag} announces {n_values:,} values")
+            raise corrupt(f"its tag {tag} announces {counted(n_values, 'value')}")
         place = start + 4 + inline
         raw = block[place : place + length]
         if length > inline:
@@ -202,11 +203,13 @@ def _page(tags: dict[str, tuple[int, ...]], order: str, size: int) -> TiffPage:
     width, height, samples = one("width", 0), one("height", 0), one("samples", 1)
     check_sides(height, width)
     if not 1 <= samples <= 16:
-        raise corrupt(f"its header announces {samples} samples a pixel")
+        raise corrupt(f"its header announces {counted(samples, 'sample')} a pixel")
     bits, kind = _same(tags, "bits", 1, samples), _same(tags, "sample_format", 1, samples)
     compression, photometric = one("compression", 1), one("photometric", -1)
     if bits not in (1, 2, 4, 8, 16, 32, 64) or kind not in (1, 2, 3):
-        raise Reject("file.codec", f"holds values of {bits} bits, type {kind}", "Save it with 8 bits.")
+        raise Reject(
+            "file.codec", f"holds values of {counted(bits, 'bit')}, type {kind}", "Save it with 8 bits."
+        )
     if one("planar", 1) not in (1, 2) or one("fill_order", 1) not in (1, 2):
         raise corrupt("its planar configuration is out of range")
     has_tiles = "tile_offsets" in tags
@@ -222,7 +225,7 @@ def _page(tags: dict[str, tuple[int, ...]], order: str, size: int) -> TiffPage:
     kind_of_block = "tile" if has_tiles else "strip"
     offsets, counts = tags.get(f"{kind_of_block}_offsets", ()), tags.get(f"{kind_of_block}_counts", ())
     if len(offsets) != n_blocks or len(counts) != n_blocks:
-        raise corrupt(f"it has {len(offsets)} {kind_of_block}s where its sizes need {n_blocks}")
+        raise corrupt(f"it has {counted(len(offsets), kind_of_block)} where its sizes need {n_blocks}")
     if any(offset + count > size for offset, count in zip(offsets, counts, strict=True)):
         raise corrupt("it ends too early")
     return TiffPage(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import counted, first_line
 from medbench.io.gate.image_header import parse_jpeg
 from medbench.io.gate.inflate import inflate
 from medbench.io.gate.lzw import decode_lzw, decode_packbits
@@ -109,7 +110,7 @@ def _unpacked(page: TiffPage, strip: memoryview, length: int) -> bytes | bytearr
         strip = memoryview(np.packbits(bits).tobytes())
     if page.compression == 1:
         if len(strip) < length:
-            raise corrupt(f"a strip holds {len(strip):,} bytes where {length:,} are announced")
+            raise corrupt(f"a strip holds {counted(len(strip), 'byte')} where {length:,} are announced")
         return strip[:length]
     if page.compression in (8, 32946):
         return inflate(strip, length)
@@ -129,7 +130,7 @@ def _lzma(strip: memoryview, length: int) -> bytes:
     except (lzma.LZMAError, EOFError) as error:
         raise corrupt("a strip does not decode") from error
     if len(raw) != length or not stream.eof:
-        raise corrupt(f"a strip does not decode to the {length:,} bytes that are announced")
+        raise corrupt(f"a strip does not decode to the {counted(length, 'byte')} that are announced")
     return raw
 
 
@@ -144,7 +145,7 @@ def _by_codec(name: str, strip: memoryview, length: int) -> bytes:
     except Exception as error:  # whatever the codec raises, the strip is damaged
         raise corrupt("a strip does not decode") from error
     if len(raw) != length:
-        raise corrupt(f"a strip decodes to {len(raw):,} bytes where {length:,} are announced")
+        raise corrupt(f"a strip decodes to {counted(len(raw), 'byte')} where {length:,} are announced")
     return bytes(raw)
 
 
@@ -209,5 +210,5 @@ def _by_library(content: bytes | bytearray) -> npt.NDArray[Any]:
             values = page.asarray()
             return np.moveaxis(values, 0, -1) if page.planarconfig == 2 and values.ndim == 3 else values
     except Exception as error:  # whatever tifffile and its codecs raise, the file is damaged
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error, type(error).__name__)
         raise corrupt(f"its pixels do not decode: {reason[:120]}") from error

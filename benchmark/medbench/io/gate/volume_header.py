@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import agreeing, counted
 from medbench.io.gate.refusal import Reject, corrupt
 
 LONGEST_AXIS = 1 << 31
@@ -82,7 +83,9 @@ def check_axes(sizes: tuple[int, ...]) -> None:
     """
     if not FEWEST_AXES <= len(sizes) <= MOST_AXES:
         raise Reject(
-            "data.axes", f"has {len(sizes)} axes; images have 2 to 4", "Give one image or volume a file."
+            "data.axes",
+            f"has {len(sizes)} {agreeing(len(sizes), 'axis', 'axes')}; images have 2 to 4",
+            "Give one image or volume a file.",
         )
     if any(not 1 <= size < LONGEST_AXIS for size in sizes):
         raise corrupt(f"its header announces the sizes {', '.join(str(size) for size in sizes)}")
@@ -116,7 +119,7 @@ def finite(values: list[str], count: int, what: str) -> Floats:
     except ValueError:
         numbers = ()
     if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
-        raise corrupt(f"its {what} is '{' '.join(values)[:60]}', not {count} numbers")
+        raise corrupt(f"its {what} is '{' '.join(values)[:60]}', not {counted(count, 'number')}")
     return numbers
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.core.text import counted
 from medbench.metrics.engine import metric
 
 _TOLERANCE = 1e-9
@@ -148,5 +149,7 @@ def check_counts(what: str, total: int, **parts: int) -> None:
     if sum(parts.values()) != total or min(parts.values(), default=0) < 0:
         counts = ", ".join(f"{count} {name}" for name, count in parts.items())
         raise MedbenchError(
-            "record.invariant", f"{what}: {counts} do not add up to {total} cases.", "Nothing was published."
+            "record.invariant",
+            f"{what}: {counts} do not add up to {counted(total, 'case')}.",
+            "Nothing was published.",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from medbench.core.text import counted
 from medbench.metrics.convention import Convention, example_call
 from medbench.metrics.official.lesions import LESION_RULES, LesionRule
 
@@ -24,8 +25,8 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
     challenge = name.upper().replace("BRATS", "BraTS ").replace("_", " ")
     size = "mm³" if not rule.merge_prediction else "mm³ (predictions: voxels)"
     text = (
-        f"{rule.iterations} dilations; reference lesions of at most {rule.threshold:g} {size} are left out; "
-        f"missed lesions and false positives count Dice 0, HD95 {rule.penalty}"
+        f"{counted(rule.iterations, 'dilation')}; reference lesions of at most {rule.threshold:g} {size} are "
+        f"left out; missed lesions and false positives count Dice 0, HD95 {rule.penalty}"
     )
     source = _M24 if rule.merge_prediction else _M23
     setup = f"{_BLOBS}>>> options = dict(spacing=(1.0, 1.0, 1.0))\n"
@@ -83,9 +84,9 @@ def _tissue_metrics(tissue: str) -> tuple[Convention, ...]:
     name = f"brats2024_gli_{tissue.lower()}"
     rule = LESION_RULES.get(name, LESION_RULES["brats2024_gli"])
     text = (
-        f"lesions of {tissue} that touch one lesion of another tissue are one; {rule.iterations} dilations; "
-        f"at most {rule.threshold:g} mm³ left out; missed lesions and false positives count 0, "
-        f"HD95 {rule.penalty}"
+        f"lesions of {tissue} that touch one lesion of another tissue are one; "
+        f"{counted(rule.iterations, 'dilation')}; at most {rule.threshold:g} mm³ left out; "
+        f"missed lesions and false positives count 0, HD95 {rule.penalty}"
     )
     common: dict[str, Any] = {
         "family": "tissues", "source": _M24, "needs_spacing": True, "differs": text,
@@ -119,10 +120,11 @@ _UNIT = ", spacing=(1.0, 1.0, 1.0)"
 
 def _brats2025(id: str, function: str, title: str, rule: str, output: str, **facts: Any) -> Convention:
     options = {"faithful": True, **facts.pop("options", {})}
+    state = "kept" if options["faithful"] else "mended"
     return Convention(
         id=id, title=title, family="lesions", definition=f"{rule}; {_ONE_TO_ONE}", source=_EV,
         target=f"medbench.metrics.official.matching:{function}", needs_spacing=True, options=options,
-        differs="one-to-one matching, no dilation; faithful=False undoes the program's spacing errors",
+        differs=f"one-to-one matching, no dilation; the program's errors of spacing {state}",
         example=example_call(_BLOBS, id, output, _UNIT), **facts,
     )  # fmt: skip
 

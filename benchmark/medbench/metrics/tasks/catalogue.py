@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from medbench.core.text import counted
 from medbench.metrics.convention import Convention, example_call
 
 _INF = float("inf")
@@ -190,11 +191,11 @@ DETECTION = (
     ),
     *(
         Convention(
-            id=f"ar.coco_{most}", title=f"Average recall with {most} detections an image, COCO",
+            id=f"ar.coco_{most}", title=f"Average recall with {counted(most, 'detection')} an image, COCO",
             family="detection", source=_COCO, target="medbench.metrics.tasks.detection:coco_recall",
-            definition=f"share of reference boxes that the best {most} detections of a class in each image "
-            "take, mean over classes and IoU 0.50:0.05:0.95",
-            differs=f"{most} detections of each class and image",
+            definition="share of reference boxes that the best-scored detections of a class in each image "
+            f"take, at most {most} of them, mean over classes and IoU 0.50:0.05:0.95",
+            differs=f"{counted(most, 'detection')} of each class and image",
             options={"thresholds": _TEN, "max_detections": most},
             equals=(f"pycocotools.cocoeval.COCOeval.stats[{place}]",),
             example=example_call(_BOXES, f"ar.coco_{most}", "0.35"),

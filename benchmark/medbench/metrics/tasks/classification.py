@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.core.text import counted
+from medbench.metrics.arrays import ratio
 
 Floats = npt.NDArray[np.float64]
 _CHUNK_ELEMENTS = 1 << 21
@@ -41,7 +43,7 @@ def _scores(prediction: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
     if scores.shape not in ((n,), (n, 2)):
         raise MedbenchError(
             "metric.shape",
-            f"The prediction has shape {scores.shape}, the reference has {n} labels.",
+            f"The prediction has shape {scores.shape}, the reference has {counted(n, 'label')}.",
             f"Give class scores of shape ({n}, 2) or one number per label, shape ({n},).",
         )
     if not np.isfinite(scores).all():
@@ -77,11 +79,6 @@ def _weights(weights: npt.ArrayLike, n: int) -> Floats:
             "metric.weights", "Weights must not be negative or NaN.", "Give 0 or more a case."
         )
     return array
-
-
-def _ratio(numerator: Floats, denominator: Floats, otherwise: float) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(denominator > 0, numerator / denominator, otherwise)
 
 
 def _confusion(reference: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None) -> Floats:
@@ -120,7 +117,7 @@ def accuracy(
     0.6666666666666666
     """
     tn, fp, fn, tp = np.moveaxis(_confusion(reference, prediction, weights), -1, 0)
-    value = _ratio(tn + tp, tn + fp + fn + tp, np.nan)
+    value = ratio(tn + tp, tn + fp + fn + tp, np.nan)
     return _score(value, "all weights are zero") if weights is None else value
 
 
@@ -140,7 +137,7 @@ def f1(
     0.6666666666666666
     """
     tn, fp, fn, tp = np.moveaxis(_confusion(reference, prediction, weights), -1, 0)
-    value = _ratio(2 * tp, 2 * tp + fp + fn, 0.0)
+    value = ratio(2 * tp, 2 * tp + fp + fn, 0.0)
     value = np.where(tn + tp + fp + fn > 0, value, np.nan)
     return _score(value, "all weights are zero") if weights is None else value
 
@@ -163,7 +160,7 @@ def mcc(
     """
     tn, fp, fn, tp = np.moveaxis(_confusion(reference, prediction, weights), -1, 0)
     scale = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
-    value = _ratio(tp * tn - fp * fn, scale, 0.0)
+    value = ratio(tp * tn - fp * fn, scale, 0.0)
     value = np.where(tn + tp + fp + fn > 0, value, np.nan)
     return _score(value, "all weights are zero") if weights is None else value
 
@@ -201,13 +198,13 @@ def _ranked(
 def _auc_of(positives: Floats, negatives: Floats) -> Floats:
     above = np.cumsum(positives, axis=1) - positives / 2
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    return _ratio((negatives * above).sum(axis=1), pairs, np.nan)
+    return ratio((negatives * above).sum(axis=1), pairs, np.nan)
 
 
 def _average_precision_of(positives: Floats, negatives: Floats) -> Floats:
     hits = np.cumsum(positives, axis=1)
-    precision = _ratio(hits, hits + np.cumsum(negatives, axis=1), 0.0)
-    return _ratio((positives * precision).sum(axis=1), hits[:, -1], np.nan)
+    precision = ratio(hits, hits + np.cumsum(negatives, axis=1), 0.0)
+    return ratio((positives * precision).sum(axis=1), hits[:, -1], np.nan)
 
 
 @overload

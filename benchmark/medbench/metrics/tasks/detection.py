@@ -14,6 +14,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
 from medbench.core.score import Score
+from medbench.core.text import counted
 from medbench.metrics.tasks.ranked_boxes import (
     COCO_THRESHOLDS,
     Floats,
@@ -27,7 +28,8 @@ from medbench.metrics.tasks.ranked_boxes import (
 def _checked(reference: Sequence[Boxes], prediction: Sequence[Boxes]) -> list[tuple[Boxes, Boxes]]:
     if len(reference) != len(prediction):
         raise MedbenchError(
-            "metric.shape", f"{len(reference)} reference images, but {len(prediction)} predicted ones."
+            "metric.shape",
+            f"The reference is of {counted(len(reference), 'image')}, the prediction of {len(prediction)}.",
         )
     pairs = zip(reference, prediction, strict=True)
     return [(_plain(truth, number), _plain(guess, number)) for number, (truth, guess) in enumerate(pairs)]

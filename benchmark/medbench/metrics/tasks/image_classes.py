@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.metrics.arrays import ratio
 from medbench.metrics.tasks import classification
 
 Floats = npt.NDArray[np.float64]
@@ -75,19 +76,14 @@ def _counts(answers: Answers, weights: Floats) -> tuple[Floats, Floats, Floats, 
     return tp, fp, fn, tn
 
 
-def _ratio(numerator: Floats, denominator: Floats, otherwise: float = np.nan) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(denominator > 0, numerator / denominator, otherwise)
-
-
 def _sensitivity(answers: Answers, weights: Floats) -> Floats:
     tp, _, fn, _ = _counts(answers, weights)
-    return _ratio(tp, tp + fn)
+    return ratio(tp, tp + fn)
 
 
 def _specificity(answers: Answers, weights: Floats) -> Floats:
     _, fp, _, tn = _counts(answers, weights)
-    return _ratio(tn, tn + fp)
+    return ratio(tn, tn + fp)
 
 
 def _occurring(value: Floats, answers: Answers, weights: Floats) -> Floats:
@@ -98,17 +94,17 @@ def _occurring(value: Floats, answers: Answers, weights: Floats) -> Floats:
 
 def _precision(answers: Answers, weights: Floats) -> Floats:
     tp, fp, _, _ = _counts(answers, weights)
-    return _occurring(_ratio(tp, tp + fp, 0.0), answers, weights)
+    return _occurring(ratio(tp, tp + fp, 0.0), answers, weights)
 
 
 def _recall(answers: Answers, weights: Floats) -> Floats:
     tp, _, fn, _ = _counts(answers, weights)
-    return _occurring(_ratio(tp, tp + fn, 0.0), answers, weights)
+    return _occurring(ratio(tp, tp + fn, 0.0), answers, weights)
 
 
 def _f1(answers: Answers, weights: Floats) -> Floats:
     tp, fp, fn, _ = _counts(answers, weights)
-    return _occurring(_ratio(2 * tp, 2 * tp + fp + fn, 0.0), answers, weights)
+    return _occurring(ratio(2 * tp, 2 * tp + fp + fn, 0.0), answers, weights)
 
 
 def _by_class(function: Callable[..., Floats]) -> Callable[[Answers, Floats], Floats]:
@@ -151,12 +147,12 @@ def figure(answers: Answers, value: str, of: int | None, weights: Floats) -> Flo
     """
     if value == "accuracy":
         right = (answers.reference & answers.decisions).any(axis=1)
-        return _ratio(weights @ right.astype(np.float64), weights.sum(axis=-1))
+        return ratio(weights @ right.astype(np.float64), weights.sum(axis=-1))
     by_class = BY_CLASS[value](answers, weights)
     if of is not None:
         return by_class[..., of]
     present = np.isfinite(by_class)
-    return _ratio(np.where(present, by_class, 0.0).sum(axis=-1), present.sum(axis=-1).astype(np.float64))
+    return ratio(np.where(present, by_class, 0.0).sum(axis=-1), present.sum(axis=-1).astype(np.float64))
 
 
 def class_metric(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.sample import Boxes
+from medbench.metrics.arrays import ratio
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -170,9 +171,9 @@ class Ranking:
         np.add.at(counts, (self.image[wrong], following), 1)
         false = weights @ np.cumsum(counts, axis=1)[:, :-1]
         true = np.cumsum(weights[..., self.image[right]], axis=-1)
-        precision = _ratio(true, true + false, 0.0)
+        precision = ratio(true, true + false, 0.0)
         envelope = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
-        return envelope, _ratio(true, (weights @ self.n_reference)[..., None], 0.0)
+        return envelope, ratio(true, (weights @ self.n_reference)[..., None], 0.0)
 
     def average_precision(self, threshold: int, weights: Floats) -> Floats:
         """Mean of the largest precision from each of 101 recalls on, ``(...)``; NaN without a reference."""
@@ -186,12 +187,7 @@ class Ranking:
         """Share of reference boxes that the best detections of each image take, ``(...)``."""
         right = self.hits[:, threshold] & (self.place < most)
         by_image = np.bincount(self.image[right], minlength=len(self.n_reference))
-        return _ratio(weights @ by_image.astype(np.float64), weights @ self.n_reference)
-
-
-def _ratio(numerator: Floats, denominator: Floats, otherwise: float = np.nan) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(denominator > 0, numerator / denominator, otherwise)
+        return ratio(weights @ by_image.astype(np.float64), weights @ self.n_reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +277,7 @@ class RankedBoxes:
             return np.full(weights.shape[:-1], np.nan)
         table = np.stack(values)
         present = np.isfinite(table)
-        return _ratio(np.where(present, table, 0.0).sum(axis=0), present.sum(axis=0).astype(np.float64))
+        return ratio(np.where(present, table, 0.0).sum(axis=0), present.sum(axis=0).astype(np.float64))
 
 
 def image_precision(matches: Mapping[int, Matches]) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 
 Arithmetic = Literal["float32", "float64"]
 SUMMARY_SHARE = 0.15
@@ -88,7 +89,7 @@ def _shots(change_points: npt.ArrayLike, n_frames: int) -> npt.NDArray[Any]:
         first, last = shots[wrong][0]
         raise MedbenchError(
             "summary.shots",
-            f"The shot {first}–{last} is no part of {n_frames} frames.",
+            f"The shot {first}–{last} is no part of a video of {counted(n_frames, 'frame')}.",
             "Are the change points of this video, with both ends inclusive?",
         )
     return shots

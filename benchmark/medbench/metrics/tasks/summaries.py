@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 
 Over = Literal["max", "mean"]
 _LONGEST_IN_PAIRS = 1000
@@ -70,7 +71,7 @@ def check_length(frames: int, length: int, what: str = "The summary") -> None:
     if abs(frames - length) > SPARE_FRAMES:
         raise MedbenchError(
             "summary.length",
-            f"{what} has {length} frames, the video {frames}.",
+            f"{what} has {counted(length, 'frame')}, the video {frames}.",
             "A summary has one 0 or 1 for every frame of the video, not for every sampled one.",
         )
 
@@ -167,7 +168,8 @@ def rank_correlations(
     scores = np.atleast_2d(np.asarray(prediction, np.float64))
     if users.shape[1] != scores.shape[1]:
         raise MedbenchError(
-            "metric.shape", f"The reference has {users.shape[1]} frames, the prediction {scores.shape[1]}."
+            "metric.shape",
+            f"The reference has {counted(users.shape[1], 'frame')}, the prediction {scores.shape[1]}.",
         )
     if not np.isfinite(scores).all():
         raise MedbenchError(

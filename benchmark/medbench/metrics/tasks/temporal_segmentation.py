@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 
 _UNREACHABLE = 1e101
 _FRAME_STEP = 15
@@ -106,7 +107,8 @@ def best_segmentations_of(
     if changes < 0 or min_length < 1 or not (changes + 1) * min_length <= n <= (changes + 1) * longest:
         raise MedbenchError(
             "kts.lengths",
-            f"{n} frames have no {changes + 1} segments of {min_length} to {longest} frames.",
+            f"A video of {counted(n, 'frame')} has no {counted(changes + 1, 'segment')} of {min_length} to "
+            f"{counted(longest, 'frame')}.",
             "Ask for another number of changes or other lengths.",
         )
     least = np.full((changes + 1, n + 1), _UNREACHABLE)

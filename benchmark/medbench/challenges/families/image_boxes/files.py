@@ -16,6 +16,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
+from medbench.core.text import counted
 from medbench.io import raster
 
 Box = tuple[float, float, float, float, int]
@@ -85,11 +86,8 @@ class ImageBoxRelease(ListedImageRelease[BoxedImage]):
         boxes = Counter(box[4] for image in images for box in image.boxes or ())
         with_boxes = [image for image in images if image.boxes is not None]
         parts = ", ".join(f"{name} {boxes[index]}" for index, name in enumerate(names))
-        return (
-            f"boxes: {parts}; {sum(not image.boxes for image in with_boxes)} images without"
-            if with_boxes
-            else ""
-        )
+        without = counted(sum(not image.boxes for image in with_boxes), "image")
+        return f"boxes: {parts}; {without} without" if with_boxes else ""
 
     def check_image(self, image: BoxedImage) -> list[Finding]:
         """Findings on an image and its boxes.

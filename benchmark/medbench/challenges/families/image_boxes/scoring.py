@@ -133,7 +133,7 @@ class ImageBoxScorer(Scorer):
         try:
             matches = match_boxes(self.release.read_reference(case), _NOTHING)
         except MedbenchError as error:
-            return CaseScores({IMAGE_PRECISION.name: Score.undefined(error.message)})
+            return CaseScores.undefined([IMAGE_PRECISION.name], error.message)
         return CaseScores({IMAGE_PRECISION.name: Score(0.0, status, reason)}, _evidence(matches))
 
     def score_arrays(

@@ -16,6 +16,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,9 @@ class ImageClassRelease(ListedImageRelease[ClassedImage]):
         odd = [image for image, (size, _) in contents if self.image_size and size != self.image_size]
         if odd and self.image_size:
             due = size_text(self.image_size)
-            message = f"{len(odd)} of {len(images)} images: not of {due}, as the release's are; the first is "
-            findings.append(Finding("note", f"{message}{odd[0].image}."))
+            count = f"{len(odd)} of {counted(len(images), 'image')}"
+            message = f"{count}: not of {due}, as the release's are; the first is {odd[0].image}."
+            findings.append(Finding("note", message))
         return [*findings, *_contradictions((image, digest) for image, (_, digest) in contents)]
 
     def _content(self, image: ClassedImage) -> tuple[tuple[int, ...], str] | Failure:

@@ -104,7 +104,7 @@ class ImageClassScorer(Scorer):
         try:
             own = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({MARGIN.name: Score.undefined(error.message)})
+            return CaseScores.undefined([MARGIN.name], error.message)
         return CaseScores({MARGIN.name: Score(-1.0, status, reason)}, {"class": own})
 
     def score_arrays(

@@ -20,6 +20,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
+from medbench.core.text import counted
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
@@ -84,9 +85,10 @@ class ImageMaskRelease(Release):
     def cases(self, root: Path, split: str) -> list[Case]:
         """The cases of a split; a case with a missing mask fails when it is scored."""
         self.check_split(split)
-        pairs = self.pairs_of(self.pairs(root), split)
+        images = self.pairs(root)
+        pairs = self.pairs_of(images, split)
         if not pairs:
-            raise MedbenchError("data.empty", f"{root}: holds no image of split {split}.", self.data_hint)
+            raise self.empty_split(root, split, counted(len(images), "image"))
         return [Case(pair.id, {"image": pair.image}, {"labels": pair.mask}, pair.group) for pair in pairs]
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
@@ -116,9 +118,8 @@ class ImageMaskRelease(Release):
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
             pairs_of_it = [report.pair for report in reports if oddity in report.oddities]
             first = pairs_of_it[0].image if oddity.startswith("images") else pairs_of_it[0].mask
-            findings.append(
-                Finding("note", f"{len(pairs_of_it)} of {len(pairs)} {oddity}, the first is {first}.")
-            )
+            count = f"{len(pairs_of_it)} of {len(pairs)}"
+            findings.append(Finding("note", f"{count} {oddity}; the first is {first}."))
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
             owners: dict[str, list[Pair]] = {}
@@ -142,7 +143,7 @@ class ImageMaskRelease(Release):
         facts = self.split_facts(split)
         whole = facts.cases if facts else None
         if not whole or present == whole:
-            return Finding("note", f"{split}: {present} images.")
+            return Finding("note", f"{split}: {counted(present, 'image')}.")
         if present == 0:
             return Finding("note", f"{split}: none of the release's {whole} images.")
         return Finding(
@@ -177,7 +178,7 @@ class ImageMaskRelease(Release):
             return PairReport(pair, (Finding("error", error.message, error.hint),)), ()
         size, oddities = image.shape[:2], []
         if self.image_size and size != self.image_size:
-            oddities.append(f"images are not of {size_text(self.image_size)}, as the release's are")
+            oddities.append(f"images: not of {size_text(self.image_size)}, as the release's are")
         return PairReport(pair, oddities=tuple(oddities)), size
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
@@ -190,7 +191,9 @@ class ImageMaskRelease(Release):
         mask = eight_bit.read_binary_mask(pair.mask, self.mask_threshold)
         oddities = []
         if labels.max(initial=0) == 1:
-            oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
+            oddities.append("masks: coded 0/1 where the release has 0/255, both of which are read")
         elif len(label_values(labels)) > 2:
-            oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
+            oddities.append(
+                f"masks: grey values, of which those above {self.mask_threshold} alone are read as mask"
+            )
         return mask, oddities

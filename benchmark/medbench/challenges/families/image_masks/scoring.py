@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import size_text
 from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
+from medbench.challenges.mask_sizes import check_mask_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
@@ -72,21 +74,16 @@ class ImageMaskScorer(Scorer):
             MedbenchError: as :meth:`score_file`.
         """
         reference = self.release.read_reference(case)
-        prediction = self.exchange.read_prediction(path, reference.shape)
-        if reference.shape != prediction.shape:
-            raise self._size_mismatch(case, path, reference.shape, prediction.shape)
-        return reference, prediction
 
-    def _size_mismatch(
-        self, case: Case, path: Path, reference: tuple[int, ...], prediction: tuple[int, ...]
-    ) -> MedbenchError:
-        size = self.release.read_image(case.inputs["image"]).shape[:2]
-        wrong, shape = (case.reference["labels"], reference) if reference != size else (path, prediction)
-        return MedbenchError(
-            "data.size_mismatch",
-            f"{wrong}: is {size_text(shape)} where its image is {size_text(size)}.",
-            "Masks have the size of their images; resize predictions back by nearest neighbour.",
-        )
+        def check(own: Sequence[int]) -> None:
+            check_mask_sizes(
+                (case.reference["labels"], reference.shape),
+                (path, own),
+                lambda: self.release.read_image(case.inputs["image"]).shape[:2],
+            )
+
+        read = partial(self.exchange.read_prediction, path, reference.shape)
+        return reference, sized(read, path, reference.ndim, check)
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
@@ -117,5 +114,17 @@ class ImageMaskScorer(Scorer):
         try:
             self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         return CaseScores({spec.name: Score(0.0, status, reason) for spec in self.card.metrics})
+
+
+class AgreeingMaskScorer(ImageMaskScorer):
+    """As :class:`ImageMaskScorer`; two empty masks agree."""
+
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """All columns of one pair of masks, 1 where both are empty."""
+        if not np.any(reference) and not np.any(prediction):
+            return {spec.name: Score(1.0) for spec in self.card.metrics}
+        return super().score_arrays(reference, prediction, spacing)

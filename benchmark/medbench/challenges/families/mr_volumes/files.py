@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, sized
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing
 from medbench.io import images, nifti_mha
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.listing import check_alone, is_metadata
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 from medbench.io.geometry import ONE_GRID, check_geometry
 
 TWICE = "second file of a modality"
@@ -37,11 +40,17 @@ class MRVolumeRelease(Release):
             expected: whose file it is, and what it may take.
 
         Raises:
-            MedbenchError: when it is damaged, not 3-D or holds unknown labels.
+            MedbenchError: when it is damaged, not 3-D or holds unknown labels, and ``data.size_mismatch`` for
+                a prediction of another size than its reference.
         """
         if expected is None:
             check_alone(path, images.VOLUME_SUFFIXES)
-        volume = images.read_labels(path, expected=expected)
+        read = partial(images.read_labels, path, expected=expected)
+        if expected is None or expected.shape is None:
+            volume = read()
+        else:
+            check = partial(check_prediction_size, path, due=expected.shape, hint=ON_ITS_GRID)
+            volume = sized(read, path, len(expected.shape), check)
         check_axes(volume, path)
         check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
         return volume
@@ -133,9 +142,10 @@ def check_axes(volume: Volume, path: Path) -> None:
         MedbenchError: ``data.not_3d``.
     """
     if volume.array.ndim != 3:
+        axes = f"{volume.array.ndim} {agreeing(volume.array.ndim, 'axis', 'axes')}"
         raise MedbenchError(
             "data.not_3d",
-            f"{path}: has {volume.array.ndim} axes {volume.shape}, not three.",
+            f"{path}: has {axes} {volume.shape}, not three.",
             "Save one slice with three axes, (x, y, 1), or as PNG."
             if volume.array.ndim == 2
             else "Each modality and each label map is a 3-D NIfTI of its own.",
@@ -148,7 +158,7 @@ def check_labels(volume: Volume, path: Path, labels: Sequence[int], title: str, 
     Raises:
         MedbenchError: ``data.label_unknown`` with the unknown labels.
     """
-    strange = counted(volume.array, labels)
+    strange = unknown_labels(volume.array, labels)
     if strange:
         raise MedbenchError(
             "data.label_unknown",

@@ -47,7 +47,7 @@ class MRVolumeScorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         return CaseScores(self.worst_scores(reference, status, reason), self.evidence(reference))
 
     @abc.abstractmethod

@@ -13,14 +13,14 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
-from medbench.challenges.mask_sizes import check_size
+from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, check_size, sized
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration, worst_slices
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.expected import handed_in
-from medbench.io.gate.meaning import counted
+from medbench.io.gate.meaning import unknown_labels
 
 
 class SlicedVolumeExchange(Exchange):
@@ -96,19 +96,27 @@ class SlicedVolumeExchange(Exchange):
             shape: of its reference, which bounds what it may take.
 
         Raises:
-            MedbenchError: when the file is missing or damaged, ``data.label_unknown`` for other labels.
+            MedbenchError: when the file is missing or damaged, ``data.size_mismatch`` for another shape than
+                the reference's, ``data.label_unknown`` for other labels.
         """
-        if images.suffix_of(path) in hdf5.SUFFIXES:
-            array = hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"]
-            return Volume(self._checked(array, path))
-        volume = images.read_labels(path, expected=handed_in(shape))
+
+        def read() -> Volume:
+            if images.suffix_of(path) in hdf5.SUFFIXES:
+                return Volume(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"])
+            return images.read_labels(path, expected=handed_in(shape))
+
+        if shape is None:
+            volume = read()
+        else:
+            check = functools.partial(check_prediction_size, path, due=shape, hint=ON_ITS_GRID)
+            volume = sized(read, path, len(shape), check)
         labels = self._checked(volume.array, path)
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
     def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
         """Predicted labels, the release's and nothing else."""
         structures = self.release.structures.values()
-        strangers = counted(labels, [0, *structures])
+        strangers = unknown_labels(labels, [0, *structures])
         if strangers:
             raise MedbenchError(
                 "data.label_unknown",
@@ -159,7 +167,7 @@ class SlicedVolumeExchange(Exchange):
                 name,
                 parts[0].resampling_unit,
                 functools.partial(self._learnt, parts),
-                tuple(dict.fromkeys(path for part in parts for path in _files(part))),
+                tuple(dict.fromkeys(path for part in parts for path in part.files)),
             )
             for name, parts in names.items()
         ]
@@ -169,10 +177,6 @@ class SlicedVolumeExchange(Exchange):
         sample = self._whole(cases)
         check_size(cases[0].reference["labels"], labels.shape, sample.volumes.shape[1:])
         return sample, labels.astype(np.uint8)
-
-
-def _files(case: Case) -> tuple[Path, ...]:
-    return (*case.inputs.values(), *case.reference.values())
 
 
 def _training_image(slices: Slices, index: int) -> TrainingImage:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import agreeing
 from medbench.io import caches, hdf5, images, nifti_mha
 from medbench.io.fingerprint import one_way_round, values_sha256
 from medbench.io.geometry import check_geometry
@@ -103,6 +104,37 @@ def _shape(path: Path, names: Sequence[str]) -> tuple[int, ...] | None:
         shapes = hdf5.read_shapes(path)
         shape = next((shapes[name] for name in names if name in shapes), None)
     return (1, *shape) if shape is not None and len(shape) == 2 else shape
+
+
+def stacked(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """The array of a file as ``(slices, height, width)``.
+
+    Raises:
+        MedbenchError: ``data.dimensions`` for other than two or three axes.
+    """
+    if array.ndim not in (2, 3):
+        axes = f"{array.ndim} {agreeing(array.ndim, 'axis', 'axes')}"
+        raise MedbenchError(
+            "data.dimensions",
+            f"{path}: has {axes}, a volume has three and a slice two.",
+            "Use the file as released.",
+        )
+    return array[np.newaxis] if array.ndim == 2 else array
+
+
+def check_prepared(values: npt.NDArray[Any], path: Path, hint: str) -> None:
+    """Refuse a prepared image whose values are not 0 to 1.
+
+    Raises:
+        MedbenchError: ``data.value_range``.
+    """
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise MedbenchError(
+            "data.value_range",
+            f"{path}: holds values from {low:g} to {high:g}, the prepared files hold 0 to 1.",
+            hint,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import size_text
 from medbench.challenges.families.sliced_volumes.exchange import SlicedVolumeExchange
 from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
@@ -80,13 +79,6 @@ class SlicedVolumeScorer(Scorer):
         """
         reference = self.release.read_reference(case)
         prediction = self.exchange.read_prediction(path, reference.shape)
-        if prediction.shape != reference.shape:
-            size, due = size_text(prediction.shape), size_text(reference.shape)
-            raise MedbenchError(
-                "data.size_mismatch",
-                f"{path}: is {size} where its reference is {due}.",
-                "Bring predictions back to the volume's own grid, in the same order of axes.",
-            )
         check_direction(reference, prediction, str(path))
         if reference.origin is not None and prediction.origin is not None:
             check_geometry(reference, prediction, str(path))
@@ -128,7 +120,7 @@ class SlicedVolumeScorer(Scorer):
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
-            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+            return CaseScores.undefined((spec.name for spec in self.card.metrics), error.message)
         present = set(label_values(reference.array).tolist())
         shape, spacing = np.array(reference.shape), reference.spacing
         far = {

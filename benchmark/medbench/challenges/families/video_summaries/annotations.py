@@ -19,6 +19,7 @@ from medbench.challenges.families.video_summaries.layout import (
     checked_timeline,
 )
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted, counted_are
 from medbench.metrics.tasks.shots import select_shots, shot_scores
 
 SHOT_FRAMES = 60
@@ -74,7 +75,7 @@ def equal_rows(where: str, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.f
         if len(row) != len(rows[0]):
             raise MedbenchError(
                 "annotation.length",
-                f"{where}: annotator {number} has {len(row)} values, annotator 1 {len(rows[0])}.",
+                f"{where}: annotator {number} has {counted(len(row), 'value')}, annotator 1 {len(rows[0])}.",
                 "Every annotator rates every frame; copy the file again.",
             )
     values = np.asarray(rows, np.float64)
@@ -121,7 +122,7 @@ def _aligned(raw: RawVideo, timeline: Timeline) -> npt.NDArray[Any]:
     if raw.n_frames < timeline.picks[-1] + 1 or abs(raw.n_frames - timeline.n_frames) > FRAME_STEP:
         raise MedbenchError(
             "annotation.length",
-            f"{raw.name}: {raw.n_frames} frames are annotated, and the video has {timeline.n_frames}.",
+            f"{raw.name}: {counted_are(raw.n_frames, 'frame')} annotated, the video has {timeline.n_frames}.",
             "The annotations may be of another video.",
         )
     every = np.zeros((len(raw.values), timeline.n_frames), raw.values.dtype)

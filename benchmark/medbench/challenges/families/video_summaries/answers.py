@@ -1,10 +1,9 @@
 """A prediction on disk: ``<video>.npz`` with ``scores`` of sampled frames, ``summary`` of all, or both.
 
 ``scores`` is ``(steps,)``, real numbers; ``summary`` is ``(frames,)``, 0 and 1. Where the summary is
-missing, the
-official one is made of the scores; where the scores are missing, nothing can be correlated. Several rows,
-``(rows, …)``, are several answers whose mean counts; ``annotator`` then says, row by row, whose answer it is
-(from 0), and that annotator is left out of the reference.
+missing, the official one is made of the scores; where the scores are missing, nothing can be correlated.
+Several rows, ``(rows, …)``, are several answers whose mean counts; ``annotator`` then says, row by row, whose
+answer it is (from 0), and that annotator is left out of the reference.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from medbench.challenges.families.video_summaries.layout import Timeline
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing, counted
 from medbench.io.gate.expected import Expected
 from medbench.io.hdf5 import read_arrays, write_arrays
 from medbench.metrics.tasks.summaries import as_summary, check_length
@@ -73,7 +73,7 @@ def read_answers(path: Path, timeline: Timeline) -> list[Answer]:
     if score_rows is not None and len(score_rows) != len(rows):
         raise MedbenchError(
             "scores.length",
-            f"{path}: holds {len(score_rows)} rows of scores and {len(rows)} summaries.",
+            f"{path}: holds {counted(len(score_rows), 'row')} of scores and {len(rows)} of summaries.",
             "Give as many of both.",
         )
     return [
@@ -95,8 +95,7 @@ def _checked_scores(path: Path, row: npt.NDArray[Any], timeline: Timeline) -> np
     if row.dtype.kind not in "biuf" or row.shape != timeline.picks.shape:
         raise MedbenchError(
             "scores.length",
-            f"{path}: holds scores of shape {row.shape} where the video has {len(timeline.picks)} sampled "
-            "frames.",
+            f"{path}: holds scores of shape {row.shape}, the video has {len(timeline.picks)} sampled frames.",
             "Give one number a sampled frame.",
         )
     if not np.isfinite(row).all():
@@ -121,9 +120,10 @@ def _owners(path: Path, annotators: npt.NDArray[Any] | None, rows: int) -> list[
         return [None] * rows
     numbers = annotators.reshape(-1)
     if len(numbers) != rows or numbers.dtype.kind not in "iu":
+        summaries = agreeing(rows, "summary", "summaries")
         raise MedbenchError(
             "annotator.count",
-            f"{path}: names {len(numbers)} annotators for {rows} summaries.",
+            f"{path}: names {counted(len(numbers), 'annotator')} for {rows} {summaries}.",
             "Give the index of one annotator a row, from 0.",
         )
     return [int(number) for number in numbers]

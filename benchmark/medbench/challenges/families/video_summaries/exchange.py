@@ -106,9 +106,8 @@ class VideoSummaryExchange(Exchange):
         if not fits or not np.isfinite(scores).all():
             raise MedbenchError(
                 "scores.not_finite" if fits else "scores.length",
-                f"{case.id}: the model gave scores of shape {scores.shape} for {len(timeline.picks)} "
-                "sampled frames, "
-                f"{int((~np.isfinite(scores)).sum())} of them not finite.",
+                f"{case.id}: the model gave scores of shape {scores.shape} for {len(timeline.picks)} sampled "
+                f"frames, {int((~np.isfinite(scores)).sum())} of them not finite.",
                 "Give one finite number a sampled frame.",
             )
         summary = np.apply_along_axis(timeline.summary, -1, scores).astype(np.uint8)

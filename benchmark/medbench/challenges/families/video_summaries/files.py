@@ -32,6 +32,7 @@ from medbench.challenges.release import Release, SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing, counted
 from medbench.io.hdf5_groups import group_text, list_groups
 
 _CLOSE = 1e-3
@@ -103,8 +104,8 @@ class VideoSummaryRelease(Release):
             if absent:
                 raise MedbenchError(
                     "split.absent_video",
-                    f"{root / file_name(data_set)}: has no {absent[0]}, which split {split} names"
-                    f" ({len(absent)} of {len(videos)} are absent).",
+                    f"{root / file_name(data_set)}: has no {absent[0]}, which split {split} names "
+                    f"({len(absent)} of {len(videos)} {agreeing(len(absent), 'is', 'are')} absent).",
                     "Use the complete file, or --split all for the videos that are there.",
                 )
         return [self._case(root, video) for video in videos]
@@ -239,9 +240,8 @@ class VideoSummaryRelease(Release):
         path = root / file_name(self.video_splits.data_set)
         if not path.is_file():
             cases = self.cases(root, ANNOTATIONS)
-            note = (
-                f"{len(cases)} videos of raw annotations; without {path.name} summaries can be scored only."
-            )
+            videos = counted(len(cases), "video")
+            note = f"{videos} of raw annotations; without {path.name} summaries can be scored only."
             return [
                 Finding("note", note),
                 *(f for case in cases for f in findings_of(case.id, partial(self._check_case, case))),
@@ -284,10 +284,11 @@ class VideoSummaryRelease(Release):
 def _compare(case: Case, name: str, from_file: Annotations, from_raw: Annotations) -> Iterator[Finding]:
     """What of the stored annotations the raw ones do not give."""
     if from_file.summaries.shape != from_raw.summaries.shape:
+        count = len(from_file.summaries)
+        summaries = f"{count} {agreeing(count, 'summary of an annotator is', 'summaries of annotators are')}"
         yield Finding(
             "warning",
-            f"{case.id}: {len(from_file.summaries)} annotators' summaries are stored, {name} has "
-            f"{len(from_raw.summaries)}.",
+            f"{case.id}: {summaries} stored, {name} has {len(from_raw.summaries)}.",
             "The files may be of different releases.",
         )
         return
@@ -297,8 +298,7 @@ def _compare(case: Case, name: str, from_file: Annotations, from_raw: Annotation
         yield Finding(
             "warning",
             f"{case.id}: user_summary of {differing} of {len(from_file.summaries)} annotators is not what "
-            f"{name} gives "
-            f"({share:.1%} of the frames differ).",
+            f"{name} gives ({share:.1%} of the frames differ).",
             "The release may have made them with other shots.",
         )
     one, other = (_scaled(part.scores) for part in (from_file, from_raw))

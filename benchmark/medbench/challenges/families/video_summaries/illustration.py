@@ -14,6 +14,7 @@ from medbench.challenges.families.video_summaries.layout import Annotations, Tim
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
+from medbench.core.text import counted
 from medbench.metrics.tasks.summaries import f_measures
 
 WIDTH, MARGIN, CURVE, STRIP, GAP, THUMBNAIL = 1280, 12, 200, 26, 8, 90
@@ -62,10 +63,10 @@ def illustrate(
     nothing = np.zeros(canvas.shape[:2], np.uint8)
     caption = (
         "Above: scores (blue) over the annotators' mean (orange), each from its least to its greatest, "
-        f"grey lines between the {len(timeline.change_points)} "
-        f"shots. Strips: chosen frames ({answer.summary.mean():.1%} of the video), then each annotator's. "
-        "Below: F "
-        f"against each of {rows} annotators, largest {values.max():.3f}, mean {values.mean():.3f}."
+        f"grey lines between the {counted(len(timeline.change_points), 'shot')}. "
+        f"Strips: chosen frames ({answer.summary.mean():.1%} of the video), then each annotator's. "
+        f"Below: F against each of {counted(rows, 'annotator')}, largest {values.max():.3f}, "
+        f"mean {values.mean():.3f}."
     )
     return [Illustration(canvas, nothing, nothing, "overview", caption)]
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io.hdf5_groups import read_group
 from medbench.metrics.tasks.shots import SUMMARY_SHARE, make_summary
 from medbench.metrics.tasks.summaries import as_summary
@@ -102,14 +103,13 @@ def checked_timeline(where: str, n_frames: int, picks: Any, change_points: Any) 
     if n_frames < 2 or len(picks) < 2:
         raise MedbenchError(
             "video.one_frame",
-            f"{where}: has {n_frames} frames and {len(picks)} sampled ones.",
+            f"{where}: has {counted(n_frames, 'frame')}, {len(picks)} of them sampled.",
             "There is nothing to choose from; leave the video out.",
         )
     if not np.isfinite(picks).all() or picks[0] < 0 or picks[-1] >= n_frames or (np.diff(picks) < 1).any():
         raise MedbenchError(
             "summary.picks",
-            f"{where}: picks run from {picks.min():g} to {picks.max():g} where the video has {n_frames} "
-            "frames.",
+            f"{where}: picks run from {picks.min():g} to {picks.max():g} in a video of {n_frames} frames.",
             "Picks ascend and lie within the video; they may be of another one.",
         )
     if shots.ndim != 2 or shots.shape[1] != 2 or len(shots) == 0:
@@ -121,14 +121,14 @@ def checked_timeline(where: str, n_frames: int, picks: Any, change_points: Any) 
     if len(shots) == 1:
         raise MedbenchError(
             "video.one_shot",
-            f"{where}: is a single shot of {n_frames} frames.",
+            f"{where}: is a single shot of {counted(n_frames, 'frame')}.",
             "A summary chooses among shots; find shots first (medbench data prepare).",
         )
     follows = np.array_equal(shots[1:, 0], shots[:-1, 1] + 1)
     if not follows or shots[0, 0] != 0 or (shots[:, 1] < shots[:, 0]).any() or shots[-1, 1] >= n_frames:
         raise MedbenchError(
             "summary.shots",
-            f"{where}: its {len(shots)} shots do not follow one another from frame 0 to at most "
+            f"{where}: its {counted(len(shots), 'shot')} do not follow one another from frame 0 to at most "
             f"{n_frames - 1}.",
             "Both ends of a shot are inclusive, and the next one begins right after.",
         )
@@ -152,16 +152,15 @@ def read_features(path: Path, key: str, timeline: Timeline) -> npt.NDArray[np.fl
     if len(features) != len(timeline.picks):
         raise MedbenchError(
             "features.count",
-            f"{path}: {key}: has {len(features)} rows of features and {len(timeline.picks)} picks.",
+            f"{path}: {key}: has {counted(len(features), 'row')} of features, {len(timeline.picks)} picks.",
             "Give one row a sampled frame.",
         )
     wrong = ~np.isfinite(features).all(axis=1)
     if wrong.any():
         raise MedbenchError(
             "features.not_finite",
-            f"{path}: {key}: features of {int(wrong.sum())} sampled frames hold NaN or infinity, the first "
-            "is "
-            f"step {int(np.argmax(wrong))}.",
+            f"{path}: {key}: features of {counted(int(wrong.sum()), 'sampled frame')} hold NaN or "
+            f"infinity, the first is step {int(np.argmax(wrong))}.",
             "Extract them again.",
         )
     return features.astype(np.float32)
@@ -179,8 +178,7 @@ def read_annotations(path: Path, key: str, timeline: Timeline) -> Annotations:
     if users.ndim != 2 or users.shape[1] != timeline.n_frames or len(users) == 0:
         raise MedbenchError(
             "annotation.length",
-            f"{path}: {key}: user_summary has the shape {users.shape}, expected (users, "
-            f"{timeline.n_frames}).",
+            f"{path}: {key}: user_summary has the shape {users.shape}, not (users, {timeline.n_frames}).",
             "Every annotator has one 0 or 1 for every frame of the video.",
         )
     check_annotators(f"{path}: {key}", users)
@@ -213,7 +211,7 @@ def checked_scores(where: str, scores: npt.NDArray[Any], timeline: Timeline) -> 
     if len(values) != len(timeline.picks):
         raise MedbenchError(
             "annotation.length",
-            f"{where}: gtscore has {len(values)} values and picks {len(timeline.picks)}.",
+            f"{where}: gtscore has {counted(len(values), 'value')} and picks {len(timeline.picks)}.",
             "Give one value a sampled frame.",
         )
     if not np.isfinite(values).all():

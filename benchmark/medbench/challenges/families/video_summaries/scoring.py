@@ -149,7 +149,7 @@ class VideoSummaryScorer(Scorer):
             timeline = self.release.timeline(case)
             evidence = self._evidence(case, timeline, self.release.annotations(case, timeline))
         except MedbenchError as error:
-            return CaseScores({name: Score.undefined(error.message) for name in names})
+            return CaseScores.undefined(names, error.message)
         return CaseScores({name: Score(0.0, status, reason) for name in names}, evidence)
 
     def score_arrays(
