@@ -14,6 +14,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.files import atomic_path
+from medbench.core.finite import refuse_not_finite
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
@@ -21,7 +22,6 @@ from medbench.core.writable import refuse_unwritable
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import model_entry
-from medbench.models.blocks.finite import refuse_not_finite
 from medbench.models.local.exported import load_exported
 from medbench.running.job import FoldedJob, resolve
 from medbench.running.predictors import load_predictor, say_fresh_weights
