@@ -44,7 +44,7 @@ class PSFHSExchange(ImageMaskExchange):
         return f"{case.id}.mha"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write 8-bit labels with the spacing, origin and direction of the image's plane, where it has any."""
+        """Write 8-bit labels with the spacing, origin and direction of the image's plane, if any."""
         path, labels = folder / self.prediction_name(case), prediction["label_map"][0]
         image = case.inputs["image"]
         has_geometry = images.suffix_of(image) in images.VOLUME_SUFFIXES
