@@ -351,3 +351,11 @@ def test_a_folder_without_label_maps_is_told_whichever_it_is(tmp_path):
     with pytest.raises(MedbenchError, match=r"in .*full; it holds no label map at all") as told:
         evaluate_folders(tmp_path / "full", tmp_path / "empty", ["dice"])
     assert told.value.code == "predictions.none"
+
+
+@pytest.mark.parametrize("labels", ["1", [1.5], ["1"], [None]])
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path, labels):
+    np.save(tmp_path / "a.npy", np.ones((4, 4), np.uint8))
+    with pytest.raises(MedbenchError) as caught:
+        evaluate_folders(tmp_path / "a.npy", tmp_path / "a.npy", ["dice"], labels=labels)
+    assert caught.value.code == "metric.labels"

@@ -251,3 +251,11 @@ def test_a_recipe_beside_named_weights_is_refused(small_cvc):
         with pytest.raises(MedbenchError, match=f"--recipe has no effect with --weights {weights}") as error:
             Request.of("mslau_net.test", "cvc_clinicdb", recipe="quick", weights=weights).plan()
         assert error.value.code == "option.ignored"
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 2.5}, {"batch_size": True}, {"image_size": "128"}])
+def test_sizes_that_are_no_whole_numbers_are_refused(settings):
+    """A record would name what was not used."""
+    with pytest.raises(MedbenchError) as caught:
+        Inference(**settings)
+    assert caught.value.code == "inference.setting"

@@ -23,13 +23,19 @@ def refuse_settings(conventions: Sequence[Convention], settings: FolderSettings)
 
     Raises:
         MedbenchError: ``metric.none`` without a metric, ``metric.family`` for a metric of something else than
-            masks, ``metric.empty_policy`` for an unknown rule, ``metric.spacing`` for a spacing that is none.
+            masks, ``metric.labels`` for labels that are no whole numbers, ``metric.empty_policy`` for an
+            unknown rule, ``metric.spacing`` for a spacing that is none.
     """
     if not conventions:
         raise MedbenchError(
             "metric.none",
             "No metric is named.",
             "For example --metrics dice; see 'medbench metrics'.",
+        )
+    labels = () if settings.labels is None else settings.labels
+    if isinstance(labels, str) or not all(isinstance(label, int | np.integer) for label in labels):
+        raise MedbenchError(
+            "metric.labels", f"labels={labels!r} are no whole numbers.", "For example [1, 2]."
         )
     spacing = settings.spacing
     axes = 2 if spacing is None or isinstance(spacing, str) else len(spacing)

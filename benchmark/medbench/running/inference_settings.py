@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
@@ -61,11 +62,11 @@ class Inference:
             raise unknown_name("precision", self.precision, PRECISIONS)
         for flag in ("batch_size", "image_size"):
             value = getattr(self, flag)
-            if value is not None and value < 1:
+            if value is not None and (not _is_whole(value) or value < 1):
                 raise MedbenchError(
                     "inference.setting",
-                    f"{flag}={value} is not positive.",
-                    "Give 1 or more, or leave it out.",
+                    f"{flag}={value!r} is no whole number of 1 or more.",
+                    "Give one, or leave it out.",
                 )
 
     def arguments(self) -> list[str]:
@@ -92,6 +93,10 @@ class Inference:
         device = present_device(self.device)
         check_precision(device.partition(":")[0], self.precision, force=self.force_precision)
         return dataclasses.replace(self, device=device)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 _DEFAULT = Inference()
