@@ -57,6 +57,8 @@ OTHERS = [
     (("run", "-m", "baseline/uniform", "-c", "tvsum", "--batch-size", "2"), "inference.setting"),
     (("run", "-m", "baseline/uniform", "-c", "tvsum", "--weights", HERE), "weights.not_taken"),
     (("train", "-m", "baseline/constant", "-c", "psfhs", "--accumulate", "4"), "training.devices"),
+    (("run", "-m", "baseline/constant", "-c", "psfhs", "--mirror"), "inference.setting"),
+    (("run", "-m", "baseline/constant", "-c", "brats2020", "--overlap", "0.2"), "inference.setting"),
     (("evaluate", "-r", HERE, "-p", HERE, "--labels", "1.5"), "option.malformed"),
     (("evaluate", "-r", HERE, "-p", HERE, "--labels", "nan"), "option.malformed"),
 ]

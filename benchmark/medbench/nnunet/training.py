@@ -41,6 +41,8 @@ _UNTRAINED_OPTIONS = ("image_size",)
 class Nnunet:
     """The framework of the models ``nnunet`` and ``nnunet.test``."""
 
+    has_views = True
+
     def check(self, model: str, challenge: Challenge, options: Mapping[str, Any]) -> None:
         """Refuse configurations that do not fit the data.
 

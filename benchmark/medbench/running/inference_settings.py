@@ -156,12 +156,20 @@ def _refuse_of_images(network: NetworkPlan, inference: Inference) -> None:
 
 def _refuse_planned(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
     """Refuse settings that a framework decides by its plan; and slides, unless the framework sees them."""
+    assert network.framework is not None
     model, slides = network.name, challenge.card.slide_settings is not None
     if (slides and network.form != "slide") or inference.stitch:
         raise MedbenchError(
             "model.slides",
             f"{model} predicts whole images only, neither slides nor stitched patches.",
             "Choose another model; 'medbench models' lists them.",
+        )
+    if not network.framework.has_views and (inference.overlap is not None or inference.mirror):
+        flag = "--mirror" if inference.overlap is None else "--overlap"
+        raise MedbenchError(
+            "inference.setting",
+            f"{model} looks at no image, so {flag} has no effect.",
+            f"Leave {flag} out.",
         )
     for flag in ("batch_size", "image_size", "precision", "tiling"):
         if getattr(inference, flag) != getattr(_DEFAULT, flag):

@@ -79,6 +79,8 @@ class ConstantRecipe:
 class Constant:
     """The framework of the model ``baseline/constant``."""
 
+    has_views = False
+
     def check(self, model: str, challenge: Challenge, options: Mapping[str, Any]) -> None:
         """Refuse options: what is fitted has none.
 

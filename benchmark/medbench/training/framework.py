@@ -83,7 +83,13 @@ class FrameworkPredictor(Predictor, Protocol):
 
 
 class Framework(Protocol):
-    """A program with planning, training and prediction of its own."""
+    """A program with planning, training and prediction of its own.
+
+    Attributes:
+        has_views: whether it predicts by windows that may overlap and by mirrored views.
+    """
+
+    has_views: bool
 
     def check(self, model: str, challenge: Challenge, options: Mapping[str, Any]) -> None:
         """Refuse challenges and options that the framework cannot serve.
