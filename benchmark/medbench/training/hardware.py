@@ -58,7 +58,7 @@ class Hardware:
         if not devices.isdecimal() or int(devices) < 1 or self.nodes < 1 or self.passes < 1:
             raise MedbenchError(
                 "training.devices",
-                f"{self.devices} devices on {self.nodes} nodes with {self.passes} passes cannot train.",
+                f"--devices {self.devices} --nodes {self.nodes} --accumulate {self.passes} cannot train.",
                 "Give numbers from 1 on, or --devices auto.",
             )
 
