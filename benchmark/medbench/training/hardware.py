@@ -11,6 +11,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.machine import usable_cores
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted
 from medbench.models.devices import check_device_name, check_precision, cuda_index, present_device
 from medbench.training.division import Division
 
@@ -100,9 +101,10 @@ class Hardware:
         if division.parts == 1:
             return f"Batches of {effective_batch} on one device ({self.accelerator}, {self.precision})."
         each = -(-effective_batch // division.parts)
+        passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
         return (
-            f"Batches of {effective_batch} as the recipe has them, over {division.processes} devices "
-            f"({self.kind}, {self.precision}) with {self.passes} passes each: up to {each} at a time."
+            f"Batches of {effective_batch} as the recipe has them, over {counted(division.processes, 'device')} "
+            f"({self.kind}, {self.precision}) with {passes} each: up to {each} at a time."
         )
 
     def device_name(self) -> str | None:
