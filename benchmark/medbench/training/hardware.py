@@ -103,8 +103,8 @@ class Hardware:
         each = -(-effective_batch // division.parts)
         passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
         return (
-            f"Batches of {effective_batch} as the recipe has them, over {counted(division.processes, 'device')} "
-            f"({self.kind}, {self.precision}) with {passes} each: up to {each} at a time."
+            f"Batches of {effective_batch} as the recipe has them, over "
+            f"{counted(division.processes, 'device')} ({self.kind}, {self.precision}) with {passes} each: up to {each} at a time."
         )
 
     def device_name(self) -> str | None:
