@@ -102,9 +102,10 @@ class Hardware:
             return f"Batches of {effective_batch} on one device ({self.accelerator}, {self.precision})."
         each = -(-effective_batch // division.parts)
         passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
+        devices = f"{counted(division.processes, 'device')} ({self.kind}, {self.precision})"
         return (
-            f"Batches of {effective_batch} as the recipe has them, over "
-            f"{counted(division.processes, 'device')} ({self.kind}, {self.precision}) with {passes} each: up to {each} at a time."
+            f"Batches of {effective_batch} as the recipe has them, over {devices} with {passes} each: up to "
+            f"{each} at a time."
         )
 
     def device_name(self) -> str | None:
