@@ -15,6 +15,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
+from medbench.core.folders import at_home
 from medbench.core.guard import Failure, guarded
 from medbench.core.named_predictions import named_predictions
 from medbench.core.places import Places, command_line
@@ -114,7 +115,7 @@ def evaluation_of(
         MedbenchError: as :func:`medbench.core.named_predictions.named_predictions`.
     """
     fields = request_fields(keywords)
-    folder = Path(predictions).expanduser()
+    folder = at_home(predictions)
     own = named_predictions(str(predictions))
     if own is not None:
         folder, name, rename = own.folder, name or own.title, rename or own.rename

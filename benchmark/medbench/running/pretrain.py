@@ -100,13 +100,13 @@ def pretrain(
     Raises:
         MedbenchError: for unknown names, unreadable data, tokenizer or weights, or a diverged training.
     """
-    from medbench.training.fit import training_summary
     from medbench.training.hardware import Hardware as DefaultHardware
     from medbench.training.hardware import present_hardware
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_fit import PairLearner, fit_pairs
     from medbench.training.pretraining_judge import judge
     from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
+    from medbench.training.result_files import training_summary
 
     progress = progress or SilentProgress()
     hardware = present_hardware(hardware or DefaultHardware())

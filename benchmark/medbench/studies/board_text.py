@@ -18,7 +18,8 @@ from medbench.studies.outcomes import Outcome
 MARKDOWN, JSON = "board.md", "board.json"
 NOTES = (
     "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % "
-    "range when the groups of cases are resampled, each with all its seeds.",
+    "range when the groups of cases are resampled, each with all its seeds; of fewer than six groups the "
+    "range is too narrow, and there is no interval.",
     "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns.",
     "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in "
     "both the first column and cost.",
