@@ -9,7 +9,7 @@ from medbench.core.progress import SilentProgress
 from medbench.inference.predictor import InputContract
 from medbench.training.box_data import BoxData, BoxedImages, rarity_chances
 from medbench.training.box_task import BoxTask
-from medbench.training.data import ShuffledSampler
+from medbench.training.epoch_keys import ShuffledSampler
 from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import BoxRecipe, list_recipes, load_recipe

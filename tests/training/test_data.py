@@ -138,7 +138,7 @@ def test_black_squares_leave_labels_alone_and_other_moves_take_them_along():
 def test_a_turn_shows_reflections_beyond_the_edges_where_the_authors_programs_do():
     from torchvision import tv_tensors
 
-    from medbench.training.data import augmentation
+    from medbench.training.image_augmentation import augmentation
 
     augment = augmentation("flip_scale_drop")
     assert augment is not None

@@ -14,7 +14,7 @@ from medbench.core.progress import SilentProgress
 from medbench.core.sample import TrainingVolume, VolumeSample
 from medbench.inference.volumes import VolumeContract
 from medbench.training.distillation_task import ModalityDistillationTask
-from medbench.training.fit import RESUME, SUMMARY, Hardware, Learner, fit, training_summary
+from medbench.training.fit import Hardware, Learner, fit
 from medbench.training.modality_distillation import (
     class_shares,
     deep_supervision,
@@ -23,6 +23,7 @@ from medbench.training.modality_distillation import (
     weighted_cross_entropy_dice,
 )
 from medbench.training.recipes import list_recipes, load_recipe
+from medbench.training.result_files import RESUME, SUMMARY, training_summary
 from medbench.training.volumes import VolumeData
 
 SIDE = 32

@@ -20,9 +20,10 @@ from medbench.core.sample import Boxes, TrainingBoxes, TrainingImage, TrainingVo
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.training import fit as fitting
-from medbench.training.fit import RESUME, Learner, fit
+from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import load_recipe, load_recipe_as
+from medbench.training.result_files import RESUME
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
 from small_trainings import (

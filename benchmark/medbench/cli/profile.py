@@ -11,7 +11,7 @@ from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored, stated
 
 if TYPE_CHECKING:
-    from medbench.profiling.profile import Profile, Request
+    from medbench.profiling.profile import Profile, ProfileRequest
     from medbench.profiling.sweep import Curve
     from medbench.profiling.tables import Table
 
@@ -176,7 +176,7 @@ def _refuse_ignored(context: typer.Context) -> None:
 
 
 def _sweep(
-    request: Request, text: str, seconds: float | None, plots: list[Path], progress: Any
+    request: ProfileRequest, text: str, seconds: float | None, plots: list[Path], progress: Any
 ) -> list[Curve]:
     from medbench.core.writable import refuse_unwritable
     from medbench.profiling.plots import draw_curves

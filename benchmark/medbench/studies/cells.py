@@ -255,7 +255,7 @@ def _started(cell: Cell, entrant: Entrant) -> Cell:
         MedbenchError: as :func:`medbench.running.train.outline_training`.
     """
     from medbench.running.train import outline_training
-    from medbench.training.fit import WEIGHTS
+    from medbench.training.result_files import WEIGHTS
 
     start = entrant.start
     if start is not None and (start / WEIGHTS).is_file():

@@ -14,7 +14,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
-from medbench.training.data import Batches, Key, ShuffledSampler, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes
@@ -144,7 +146,7 @@ class BoxData(Batches):
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )
         self.collate = collate

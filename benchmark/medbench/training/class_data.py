@@ -15,7 +15,10 @@ from torch.utils.data import Dataset
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
-from medbench.training.data import Batches, Key, ShuffledSampler, augmentation, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.image_augmentation import augmentation
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -183,6 +186,6 @@ class ImageClassData(Batches):
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )

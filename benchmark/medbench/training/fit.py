@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import logging
 import time
@@ -12,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, read_json, replace_flushed, write_json
+from medbench.core.files import atomic_path, replace_flushed
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
 from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.result_files import BEST, RESUME, WEIGHTS, is_finished, leave_best
 from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer
 
 if TYPE_CHECKING:
@@ -28,14 +27,10 @@ if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
-    from medbench.training.data import Batches
     from medbench.training.recipes import Recipe
     from medbench.training.task import NetworkTask
+    from medbench.training.training_batches import Batches
 
-WEIGHTS = "weights.pt"
-SUMMARY = "training.json"
-RESUME = "resume.ckpt"
-BEST = "best.pt"
 LEARNT = frozenset({"label_map", "image_classes", "image_labels", "boxes", "landmarks"})
 """Tasks that networks learn here."""
 
@@ -184,12 +179,9 @@ def fit(
         MedbenchError: ``training.no_labels`` or ``training.diverged``, or as :func:`present_hardware`.
         KeyboardInterrupt: when the user or the system interrupts.
     """
-    weights = folder / WEIGHTS
-    if weights.exists() and (folder / SUMMARY).exists():
-        return weights
+    if is_finished(folder):
+        return folder / WEIGHTS
     import torch
-
-    from medbench.inference.weights import save_checkpoint
 
     cpu_time = CpuTime()
     progress = progress if is_first_process() else SilentProgress()
@@ -225,16 +217,8 @@ def fit(
         run_trainer(trainer, task, data, resume)
     if not trainer.is_global_zero:
         trainer.strategy.barrier("weights")
-        return weights
+        return folder / WEIGHTS
     seconds = time.perf_counter() - begin_s
-    best = folder / BEST
-    state = torch.load(best, map_location="cpu", weights_only=True)
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
-        raise MedbenchError(
-            "training.diverged",
-            f"{folder}: training ended with infinite weights.",
-            "Lower the learning rate.",
-        )
     checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
@@ -246,20 +230,15 @@ def fit(
         "steps_left_out": int(task.guard.left_out),
         task.validation_score: _best_score(trainer),
     }
-    summary = {
-        **checkpoint_facts,
+    session = {
         "device": hardware.device_name(),
         "threads": torch.get_num_threads(),
         "last_session_time_s": round(seconds, 1),
         **cpu_time.facts(),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    save_checkpoint(weights, state, checkpoint_facts)
-    write_json(folder / SUMMARY, summary)
-    best.unlink()
-    (folder / RESUME).unlink(missing_ok=True)
+    weights = leave_best(folder, checkpoint_facts, session)
     trainer.strategy.barrier("weights")
     return weights
 
@@ -314,14 +293,6 @@ def _data(
     from medbench.training.task import SegmentationTask
 
     return TrainingData(images, recipe, contract, workers=workers), SegmentationTask
-
-
-def training_summary(folder: Path) -> dict[str, Any] | None:
-    """Content of ``training.json`` of a finished training, or ``None`` where there is none."""
-    if not (folder / WEIGHTS).exists() or not (folder / SUMMARY).exists():
-        return None
-    summary: dict[str, Any] = read_json(folder / SUMMARY)
-    return summary
 
 
 def _best_score(trainer: Any) -> float | None:

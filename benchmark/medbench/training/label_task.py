@@ -14,8 +14,10 @@ from medbench.core.errors import MedbenchError
 from medbench.inference.predictor import InputContract
 from medbench.training.class_data import ClassedImages
 from medbench.training.class_task import ImageClassTask
-from medbench.training.data import Batches, ShuffledSampler, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import ShuffledSampler, plain_keys
 from medbench.training.recipes import ImageClassRecipe
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -58,7 +60,7 @@ class ImageLabelData(Batches):
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.seeds import derived_seed
-from medbench.training.data import IGNORED_LABEL, NO_IMAGE_CLASS, HeldOutBatches
+from medbench.training.data import IGNORED_LABEL, NO_IMAGE_CLASS
 from medbench.training.division import Division
+from medbench.training.epoch_keys import HeldOutBatches
 from medbench.training.gradients import GradientGuard
 from medbench.training.losses import SegmentationLoss, held_out_dice, segmentation_loss
 from medbench.training.recipes import Recipe

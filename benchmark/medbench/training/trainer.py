@@ -15,7 +15,7 @@ from medbench.training.hardware import Hardware
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
 
-    from medbench.training.data import Batches
+    from medbench.training.training_batches import Batches
 
 
 def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:

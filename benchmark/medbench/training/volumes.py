@@ -17,10 +17,12 @@ from torch.utils.data import Dataset
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.inference.volumes import VolumeContract
-from medbench.training.data import Batches, Key, ShuffledSampler, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
 from medbench.training.losses import held_out_dice
 from medbench.training.missing_modalities import expected_counts, random_subset
 from medbench.training.task import SegmentationTask
+from medbench.training.training_batches import Batches
 from medbench.training.volume_augmentation import mirrored, rescaled, rotated
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ class VolumeData(Batches):
             recipe,
             training,
             validation,
-            [(-1, number) for number in _patches_of(validation, recipe)],
+            plain_keys(_patches_of(validation, recipe)),
             workers,
         )
         self.visible = [volumes[index].visible for index in training]

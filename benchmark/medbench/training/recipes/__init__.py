@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.core.text import counted
-from medbench.training.recipes.checking import check_budget, check_settings, settings_of
+from medbench.training.recipes.checking import check_budget, check_scales, check_settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,12 +39,14 @@ class Recipe:
         name: ``default``, ``quick``, ``official`` …
         description: one line for people.
         image_size: side of the square training images in pixels, or of the cubic patches in voxels.
-        batch_size: images or patches per step, over all devices.
+        batch_size: images or patches per step, over all devices; a last incomplete batch of an epoch is left
+            out, also in recipes of authors whose program keeps it (those for Synapse).
         epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
-        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9;
-            ``halving`` halves it every 15 epochs.
+        schedule: of the learning rate, step by step, also in recipes of authors whose program changes it once
+            an epoch (the cosine of ISIC-2018 and CVC-ClinicDB, PASSION); ``polynomial`` falls to zero with
+            the power 0.9; ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
             fuse modalities, see :mod:`medbench.training.distillation_task`; ``binary_cross_entropy`` takes
@@ -251,6 +253,10 @@ class BoxRecipe(BatchRateRecipe):
     most_scale: float = 1.0
     warmup_steps: int = 0
     class_balance: Literal["none", "sampling"] = "none"
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        check_scales(self.least_scale, self.most_scale)
 
 
 RECIPES_OF_TASKS: dict[str, type[Recipe]] = {
