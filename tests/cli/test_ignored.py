@@ -5,7 +5,7 @@ import os
 import pytest
 
 from medbench.cli.main import main
-from medbench.cli.parsing import with_home
+from medbench.cli.parsing import as_a_shell_does, with_home
 
 HERE = "{folder}"
 NETWORK = ("-m", "dssau_net.test")
@@ -98,9 +98,9 @@ def test_an_option_that_cannot_apply_is_refused(words, code, tmp_path, monkeypat
 )
 def test_a_tilde_is_the_home_folder_wherever_a_path_begins(word, spelt, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert with_home(word) == word[: word.index("~")] + spelt.format(home=tmp_path)
+    assert as_a_shell_does(with_home(word)) == word[: word.index("~")] + spelt.format(home=tmp_path)
 
 
 @pytest.mark.parametrize("word", ["--cases=a~/b", "a~", "--rename=~x=y", "x~/y", "~nobody-has-this-name/x"])
 def test_a_tilde_elsewhere_stays(word):
-    assert with_home(word) == word
+    assert as_a_shell_does(with_home(word)) == word

@@ -234,6 +234,18 @@ def test_a_source_that_published_rows_share_stands_once_below_their_table(comman
     assert "[1] final board of" in told
 
 
+def test_a_training_says_first_what_learns_and_last_what_comes_next(command, tmp_path):
+    data, plugin = tmp_path / "data", tmp_path / "lab.py"
+    write_sample(data, numbers=range(1, 4))
+    plugin.write_text("")
+    words = ("train", "-m", "baseline/constant", "-c", "psfhs", "--data", data, "--runs", tmp_path / "runs")
+    told = command("--plugin", plugin, *words)
+    assert told.code == 0
+    assert told.err.startswith("baseline/constant learns from PSFHS 2023 by the recipe 'default'; loading ")
+    *_, last = told.out.splitlines()
+    assert last == f"next: medbench --plugin {plugin} run -m baseline/constant -c psfhs --data {data}"
+
+
 def test_a_split_that_a_part_of_the_data_lacks_is_told_by_what_is_there(command, tmp_path):
     write_sample(tmp_path, numbers=range(1, 4))
     told = command("evaluate", "-c", "psfhs", "--data", tmp_path, "--predictions", tmp_path / "label_mha")

@@ -1,13 +1,22 @@
 """Relatives of the inputs that failed in the field: other formats, other damage, other file systems."""
 
+import shutil
+from pathlib import Path
+
+import cv2
 import gate_samples as made
 import nibabel
 import numpy as np
 import pytest
 import tifffile
+from gate_releases import release
 from PIL import Image
 
+from medbench.challenges.stray import repeated
+from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
+from medbench.io import nifti_mha
+from medbench.io.fingerprint import shown_sha256
 from medbench.io.gate.listing import list_folder
 from medbench.io.images import SUFFIXES, read_labels
 from medbench.io.raster import read_image
@@ -129,3 +138,49 @@ def test_a_pair_in_upper_case_is_read(tmp_path):
     for suffix in ("img", "hdr"):
         (tmp_path / f"a.{suffix}").rename(tmp_path / f"A.{suffix.upper()}")
     assert np.array_equal(read_labels(tmp_path / "A.IMG").array, cube().T)
+
+
+TURNS = {
+    "mirrored": lambda image: image[:, ::-1],
+    "upside_down": lambda image: image[::-1],
+    "a_quarter": lambda image: np.rot90(image),
+    "three_quarters_and_mirrored": lambda image: np.rot90(image, 3)[::-1],
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("shape", [(48, 48), (40, 56), (48, 48, 3)])
+def test_mirrored_turned_and_encoded_anew_an_image_is_the_same(tmp_path, turn, shape):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    cv2.imwrite(str(tmp_path / "b.bmp"), np.ascontiguousarray(TURNS[turn](image)))
+    other = image.copy()
+    other[3, 4] ^= 1
+    cv2.imwrite(str(tmp_path / "c.png"), other)
+    digests = [shown_sha256(tmp_path / name, any_way_round=True) for name in ("a.png", "b.bmp", "c.png")]
+    assert digests[0] == digests[1] != digests[2]
+    assert shown_sha256(tmp_path / "a.png") != shown_sha256(tmp_path / "b.bmp")
+
+
+@pytest.mark.parametrize("change", ["mirrored", "floating_point", "one_modality", "another_header"])
+def test_copies_of_volumes_in_two_splits_are_found_however_they_were_saved(tmp_path, change):
+    made_release = release("brats2023_gli", tmp_path)
+    challenge, case = made_release.challenge, made_release.cases[0]
+    root = Path(shutil.copytree(made_release.root, tmp_path / "data"))
+    name = case.id.replace("-000", "-100")
+    (root / "train" / name).mkdir(parents=True)
+    for file in sorted((root / "test" / case.id).iterdir()):
+        volume = nifti_mha.read_volume(file)
+        array = volume.array
+        if change == "mirrored":
+            array = array[:, :, ::-1]
+        elif change == "floating_point":
+            array = array.astype(np.float64)
+        elif change == "one_modality" and "-t1n" not in file.name:
+            array = np.random.default_rng(0).permuted(array)
+        spacing = (2.0,) * 3 if change == "another_header" else volume.spacing
+        copy = Volume(np.ascontiguousarray(array), spacing, volume.origin, volume.direction)
+        nifti_mha.write_volume(root / "train" / name / file.name.replace(case.id, name), copy)
+    cases = {split: challenge.cases(root, split) for split in ("train", "test")}
+    messages = [one.message for one in repeated(cases, challenge.release.shown_sha256)]
+    assert any(name in message and case.id in message for message in messages), messages

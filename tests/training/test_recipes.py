@@ -253,6 +253,13 @@ def test_values_of_other_kinds_of_recipes_are_checked_too():
         ("fulltransnet", "tvsum", {"loss": "bcee"}),
         ("nnunet", "psfhs", {"planner": "ResEncN"}),
         ("nnunet", "psfhs", {"epochs": 0}),
+        ("nnunet", "psfhs", {"folds": []}),
+        ("nnunet", "psfhs", {"folds": 1.5}),
+        ("nnunet", "psfhs", {"folds": True}),
+        ("nnunet", "psfhs", {"folds": [0, "1"]}),
+        ("smp/unet", "psfhs", {"name": "quick"}),
+        ("smp/unet", "psfhs", {"family": "generic"}),
+        ("torchvision/retinanet_resnet18_fpn", "cvc_clinicdb_boxes", {"least_scale": 3.0}),
     ):
         with pytest.raises(MedbenchError) as caught:
             outline_training(model, challenge, recipe_changes=changes)
@@ -293,6 +300,7 @@ def test_what_is_wrong_inside_a_setting_is_refused_before_data_are_drawn(
         (("--devices", "two"), "training.devices"),
         (("--devices", "0"), "training.devices"),
         (("--split", "trian"), "split.unknown"),
+        (("--recipe-set", "epochs=3", "--recipe-set", "epochs=5"), "option.malformed"),
     ],
 )
 def test_the_plan_is_refused_where_the_training_would_be(words, code):

@@ -16,12 +16,23 @@ from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction
 from medbench.core.task import Form
+from medbench.io.gate.listing import is_metadata
 from medbench.io.gate.source import without_links
 
 
 def size_text(shape: Sequence[int]) -> str:
     """``height×width``."""
     return "×".join(map(str, shape))
+
+
+def only_file(folder: Path, suffix: str) -> Path | None:
+    """The one file with a suffix in a folder of predictions; ``None`` where there is none or several.
+
+    Raises:
+        MedbenchError: ``file.link_outside`` where it is a link out of the folder.
+    """
+    files = [path for path in folder.glob(f"*{suffix}") if not is_metadata(path.name)]
+    return without_links(files[0], folder) if len(files) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,11 +109,13 @@ class Release(abc.ABC):
     def shown_sha256(self, path: Path, role: Role) -> str | None:
         """SHA-256 of what a file shows, whatever its format; ``None`` where it cannot be told from others.
 
+        Mirrored and turned copies of an image have the same; simple label maps may well be alike so.
+
         Args:
             path: of one of a case's files.
             role: ``image`` or ``label map``.
         """
-        return shown_sha256(path)
+        return shown_sha256(path, any_way_round=role == "image")
 
     def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
         """Write the synthetic sample into ``root`` in the challenge's own layout.

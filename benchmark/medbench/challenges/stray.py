@@ -15,7 +15,7 @@ from medbench.io import images
 from medbench.io.gate.listing import list_folder
 
 Role = Literal["image", "label map"]
-REMOVE = "Scores on it would be of training data: remove one of them."
+REMOVE = "Scores on it would be of training data, mirrored or turned as it may be: remove one of them."
 TABLES = (".csv", ".tsv", ".json", ".txt", ".md", ".h5", ".hdf5", ".npz", ".avi", ".mp4", ".mkv", ".svs")
 """Types that releases hold besides images."""
 
@@ -92,7 +92,7 @@ def repeated(
 
 def strays(cases: Iterable[Case]) -> Iterator[Finding]:
     """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
-    case_files = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
+    case_files = {path for case in cases for path in case.files}
     suffixes = {*images.SUFFIXES, *TABLES}
     n_hidden, strangers = 0, []
     for folder in sorted({path.parent for path in case_files}):

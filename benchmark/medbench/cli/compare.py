@@ -142,68 +142,23 @@ def _lost(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _chance(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _print_means(title: str, differences: Sequence[Difference]) -> None:
     """Differences of the metrics as the challenge aggregates them."""
     from medbench.cli.console import print_table
-    from medbench.records.tables import interval, number
+    from medbench.leaderboards.compare_cells import difference_cells, difference_headings
 
-    margin = differences[0].margin
-    headings = ["metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
-                "least p", "cases, groups"]  # fmt: skip
-    if margin is not None:
-        headings.insert(5, "equivalence p")
-    rows = []
-    for d in differences:
-        unit = d.metric.unit
-        sign = "+" if d.difference is not None and d.difference >= 0 else ""
-        row = [
-            _metric(d),
-            number(d.values[0], unit),
-            number(d.values[1], unit),
-            sign + number(d.difference, unit),
-            interval(d.interval.low, d.interval.high, unit),
-            _chance(d.p_permutation),
-            _chance(d.p_permutation_holm),
-            _chance(d.least_p),
-            f"{d.cases}" + (f" (−{d.left_out})" if d.left_out else "") + f", {d.groups}",
-        ]
-        if margin is not None:
-            row.insert(5, _chance(d.p_equivalence))
-        rows.append(tuple(row))
-    print_table(title, headings, rows, wrap=(0,))
+    rows = [difference_cells(difference) for difference in differences]
+    print_table(title, difference_headings(differences[0]), rows, wrap=(0,))
 
 
 def _print_groups(title: str, differences: Sequence[Difference]) -> None:
     """The groups' mean differences."""
     from medbench.cli.console import print_table
+    from medbench.leaderboards.compare_cells import GROUP_HEADINGS, group_cells
 
-    headings = ("metric", "better", "equal", "worse", "rank-biserial", "Wilcoxon p", "Holm")
-    rows = [
-        (
-            _metric(d),
-            str(d.by_group.wins),
-            str(d.by_group.ties),
-            str(d.by_group.losses),
-            "–" if d.by_group.rank_biserial is None else f"{d.by_group.rank_biserial:+.2f}",
-            _chance(d.p_wilcoxon),
-            _chance(d.p_wilcoxon_holm),
-        )
-        for d in differences
-        if d.by_group
-    ]
+    rows = [group_cells(difference) for difference in differences if difference.by_group]
     if rows:
-        print_table(title, headings, rows, wrap=(0,))
-
-
-def _metric(difference: Difference) -> str:
-    from medbench.records.tables import heading
-
-    protocol = difference.metric.protocol
-    return heading(difference.metric) + (f" ({protocol})" if protocol else "")
+        print_table(title, GROUP_HEADINGS, rows, wrap=(0,))
 
 
 def _print_standings(title: str, standings: Sequence[Standing]) -> None:

@@ -164,7 +164,7 @@ def command(
     with _processes(workers) as executor:
         scores = evaluate_folders(
             references,
-            Path(predictions).expanduser() if named_folder is None else named_folder.folder,
+            predictions if named_folder is None else named_folder.folder,
             [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
             labels=values,
             spacing=parse_spacing(spacing),

@@ -34,14 +34,10 @@ def build(
     from medbench.cli.console import print_error, print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
-    from medbench.leaderboards.results import build_board, measured_challenges, write_index
+    from medbench.leaderboards.results import build_board, require_measured, write_index
 
     folder = leaderboards or leaderboards_folder()
-    names = challenges or measured_challenges(folder)
-    if not names:
-        raise MedbenchError(
-            "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
-        )
+    names = challenges or require_measured(folder)
     paths, errors = list[Path](), list[MedbenchError]()
     for name in names:
         try:

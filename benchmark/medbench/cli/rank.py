@@ -70,10 +70,9 @@ def command(
 
 def _print_columns(rankings: Rankings) -> None:
     from medbench.cli.console import print_table
-    from medbench.records.tables import heading, number
+    from medbench.records.tables import full_heading, heading, number
 
     for column in rankings.columns:
-        protocol = f" ({column.metric.protocol})" if column.metric.protocol else ""
         columns = ("entry", heading(column.metric), "missing", *(r.scheme for r in column.rankings))
         rows = [
             (
@@ -84,7 +83,7 @@ def _print_columns(rankings: Rankings) -> None:
             )
             for entry, name in enumerate(rankings.entries)
         ]
-        title = f"{heading(column.metric)}{protocol}: {_population(rankings)}"
+        title = f"{full_heading(column.metric)}: {_population(rankings)}"
         print_table(title, columns, [*rows, _taus(column.rankings, 3)], wrap=(0,))
         _print_map(
             f"{heading(column.metric)}: p that the entry of the row is better (Wilcoxon by group, Holm)",
@@ -96,11 +95,12 @@ def _print_columns(rankings: Rankings) -> None:
 def _print_map(title: str, entries: Sequence[str], p_values: Sequence[Sequence[float | None]]) -> None:
     """p of each pair of entries; the columns by the numbers that stand behind the entries."""
     from medbench.cli.console import print_table
+    from medbench.records.tables import chance
 
     if not p_values:
         return
     rows = [
-        (f"{name} ({number})", *("–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in row))
+        (f"{name} ({number})", *map(chance, row))
         for number, (name, row) in enumerate(zip(entries, p_values, strict=True), 1)
     ]
     print_table(title, ("entry", *(f"({number})" for number in range(1, len(rows) + 1))), rows, wrap=(0,))

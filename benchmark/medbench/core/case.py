@@ -32,6 +32,11 @@ class Case:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Inputs and reference."""
+        return (*self.inputs.values(), *self.reference.values())
+
+    @property
     def resampling_unit(self) -> str:
         """Unit that intervals resample: the case's group, or the case itself where it has none."""
         return self.group or self.id

@@ -62,15 +62,6 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def first_line(message: object) -> str:
-    """The first line of an error's text.
-
-    >>> first_line(ValueError("no such size\\nTraceback …")), first_line(ValueError())
-    ('no such size', 'no message')
-    """
-    return (str(message).strip().splitlines() or ["no message"])[0]
-
-
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where there is not exactly one.
 
@@ -105,6 +96,15 @@ def named(names: Sequence[object], most: int = MOST_NAMED) -> str:
     ('a, b, c', 'a, b, …')
     """
     return ", ".join(str(name) for name in names[:most]) + (", …" if len(names) > most else "")
+
+
+def first_line(message: object, otherwise: str = "no message") -> str:
+    r"""What an error or a process says first.
+
+    >>> first_line(ValueError("bad header\nof the file")), first_line(ValueError())
+    ('bad header', 'no message')
+    """
+    return (str(message).strip().splitlines() or [otherwise])[0]
 
 
 def markdown_text(words: str) -> str:

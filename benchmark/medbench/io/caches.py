@@ -43,6 +43,22 @@ def content_sha256(path: Path, role: Role = "release") -> str:
         raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject
 
 
+def file_state(path: Path) -> tuple[int, int, int]:
+    """Inode, size and time of change of a file, of a link its own: they change with its content.
+
+    Raises:
+        MedbenchError: ``file.unreadable`` where there is none.
+    """
+    try:
+        state = path.lstat()
+    except OSError as error:
+        reason = error.strerror or "not there"
+        raise MedbenchError(
+            "file.unreadable", f"{path}: cannot be read ({reason}).", "Check the path."
+        ) from error
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
 def place(cache: Path, path: Path, *settings: Any) -> Path:
     """Path of the cached array that is made from a file's content with these settings."""
     name = sha256_json([content_sha256(path), *settings])[:24]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
+from medbench.core.text import named
 from medbench.io import caches, raster
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import binary
@@ -92,11 +93,10 @@ def read_binary_mask(
     if threshold is not None and not lossy and labels.dtype == np.uint8 and labels.max() == 255:
         return (labels > threshold).astype(np.uint8)
     values = label_values(labels)
-    examples = ", ".join(str(value) for value in values[:6]) + (", …" if len(values) > 6 else "")
     cause = "JPEG compression has smeared it" if lossy else "0/255 or 0/1 is expected"
     raise MedbenchError(
         "data.mask_not_binary",
-        f"{path}: is no binary mask, it holds the values {examples}; {cause}.",
+        f"{path}: is no binary mask, it holds the values {named(values.tolist())}; {cause}.",
         "Threshold it and save it as an 8-bit single-channel PNG, or copy the original again.",
     )
 

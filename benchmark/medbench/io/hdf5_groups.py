@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.core.text import first_line
 from medbench.io.gate import source
 from medbench.io.gate.expected import check_budget, memory_limit_bytes
 from medbench.io.gate.hdf5_arrays import check_filters
@@ -38,7 +39,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except Reject as reject:
         raise refusal_of(reject, path.name, "not a readable HDF5 file").error(path.parent) from reject
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error, type(error).__name__)
         raise MedbenchError(
             "file.corrupt",
             f"{path}: not a readable HDF5 file ({reason[:120]}).",

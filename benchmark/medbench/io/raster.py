@@ -199,3 +199,13 @@ def spline_zoom(plane: npt.NDArray[Any], height: int, width: int, order: int = 3
     if plane.shape == (height, width):
         return plane
     return np.asarray(zoom(plane, (height / plane.shape[0], width / plane.shape[1]), order=order))
+
+
+def without_suffix(name: str) -> str:
+    """An image's name without the suffix of its file.
+
+    >>> without_suffix("a.1.PNG"), without_suffix("a.1")
+    ('a.1', 'a.1')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name

@@ -308,6 +308,22 @@ def measured_challenges(leaderboards: Path) -> list[str]:
     return sorted(path.parent.name for path in leaderboards.glob(f"*/{RESULTS}"))
 
 
+def require_measured(leaderboards: Path) -> list[str]:
+    """As :func:`measured_challenges`, of which there must be one.
+
+    Raises:
+        MedbenchError: ``leaderboard.empty``.
+    """
+    names = measured_challenges(leaderboards)
+    if not names:
+        raise MedbenchError(
+            "leaderboard.empty",
+            f"{leaderboards}: holds no results.",
+            "Run a model first, or name a challenge.",
+        )
+    return names
+
+
 def index_of(leaderboards: Path) -> str:
     """The index of the boards in a folder, as one HTML file.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
-from medbench.core.text import agreeing
+from medbench.core.text import agreeing, named
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -104,7 +104,7 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
     values = label_values(array)
-    examples = ", ".join(f"{value:g}" for value in values[:6]) + (" …" if len(values) > 6 else "")
+    examples = named([f"{value:g}" for value in values])
     if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         hint = "Threshold probabilities first."
     else:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_bytes
+from medbench.core.folders import at_home
 from medbench.core.machine import memory_bytes
 from medbench.models.checkpoint_files import stored_values
 
@@ -25,6 +26,7 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
         MedbenchError: ``weights.missing``, ``file.too_large`` for one of more than half of the memory,
             ``weights.unsafe``, ``weights.corrupt`` or ``weights.not_a_state_dict``.
     """
+    path = at_home(path)
     if not path.is_file():
         raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", f"Check {option}.")
     content: Any = stored_values(read_bytes(path, memory_bytes() // 2), path)

@@ -12,6 +12,8 @@ import os
 import random
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
@@ -32,6 +34,7 @@ Emit = Callable[[dict[str, Any]], None]
 DATASET_ID = 1
 PREPROCESSED = "preprocessed.json"
 AUGMENTERS = "nnUNet_n_proc_DA"
+PARENT_EVERY_S = 1.0
 QUICK_VOXELS = 10**6
 """Foreground voxels drawn for the intensities of CT by the recipe ``quick``; nnU-Net's own number is 10^8."""
 
@@ -39,6 +42,7 @@ QUICK_VOXELS = 10**6
 def main(path: Path) -> int:
     """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
     signal.signal(signal.SIGTERM, _end)
+    end_with_parent()
     keep_freed_memory()
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     request = read_json(path)
@@ -64,6 +68,18 @@ def main(path: Path) -> int:
 def _end(number: int, frame: Any) -> None:
     """Exit as Python does, so that the processes that read ahead end with this one."""
     sys.exit(128 + number)
+
+
+def end_with_parent() -> None:
+    """End this process as SIGTERM does when the one that started it is gone, however that ended."""
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_EVERY_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _work(request: dict[str, Any], emit: Emit) -> None:

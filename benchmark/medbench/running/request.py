@@ -15,7 +15,7 @@ from medbench.challenges import list_challenges, load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
-from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.folders import at_home, leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.writable import refuse_unwritable
@@ -308,7 +308,7 @@ def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(keywords)
     for name in ("data", "runs", "leaderboards"):
         if fields.get(name) is not None:
-            fields[name] = Path(fields[name]).expanduser()
+            fields[name] = at_home(fields[name])
     if "weights" in fields:
         fields["weights"] = os.path.expanduser(str(fields["weights"]))
     if "options" in fields:

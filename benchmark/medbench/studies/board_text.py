@@ -10,7 +10,7 @@ from typing import Any
 from medbench.core.files import write_json, write_text
 from medbench.core.result_table import MetricSpec
 from medbench.core.text import printable
-from medbench.records.tables import heading, interval, number
+from medbench.records.tables import chance, full_heading, heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
 from medbench.studies.outcomes import Outcome
@@ -18,7 +18,8 @@ from medbench.studies.outcomes import Outcome
 MARKDOWN, JSON = "board.md", "board.json"
 NOTES = (
     "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % "
-    "range when the groups of cases are resampled, each with all its seeds.",
+    "range when the groups of cases are resampled, each with all its seeds; of fewer than six groups the "
+    "range is too narrow, and there is no interval.",
     "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns.",
     "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in "
     "both the first column and cost.",
@@ -114,23 +115,15 @@ def _pair_rows(population: Population) -> list[tuple[str, ...]]:
         (
             titles[difference.first],
             titles[difference.second],
-            _full_heading(difference.metric),
+            full_heading(difference.metric),
             number(difference.difference, difference.metric.unit),
             interval(difference.interval.low, difference.interval.high, difference.metric.unit),
-            _p(difference.p_permutation),
-            _p(difference.p_permutation_holm),
+            chance(difference.p_permutation),
+            chance(difference.p_permutation_holm),
             str(difference.groups),
         )
         for difference in population.differences
     ]
-
-
-def _full_heading(metric: MetricSpec) -> str:
-    return f"{heading(metric)}{f' ({metric.protocol})' if metric.protocol else ''}"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def write_board(folder: Path, board: StudyBoard) -> None:

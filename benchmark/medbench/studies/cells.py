@@ -130,7 +130,7 @@ class Cell:
     @property
     def entry(self) -> Entry:
         """Entry of the board's ranking."""
-        parts = [str(dict(self.options))] if self.options else []
+        parts = [f"{name}={value}" for name, value in self.options.items()]
         parts += [f"from {self.start_sha256[:8]}"] if self.start_sha256 else []
         parts += [f"frozen: {', '.join(self.frozen)}"] if self.frozen else []
         return Entry(self.model, self.name or ", ".join(parts), self.recipe)
@@ -143,8 +143,7 @@ class Cell:
     @property
     def title(self) -> str:
         """The cell in words."""
-        settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
-        settings = self.entry.variant if self.name or self.start_sha256 else settings
+        settings = self.entry.variant
         model = f"{self.model} ({settings})" if settings else self.model
         training = f"{self.recipe}, seed {self.seed}" if self.recipe else "as it is"
         source = f", from {self.training_split}" if self.training_split else ""

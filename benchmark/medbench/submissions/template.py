@@ -14,6 +14,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.declared.writing import declaration_text
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.folders import at_home
 from medbench.core.task import titles
 from medbench.models import model_entry
 from medbench.models.registry import check_options
@@ -163,9 +164,9 @@ def write_submission(
     """
     path = folder / challenge / f"{name or default_name(challenge, model)}.toml"
     if weights not in ("auto", "none"):
-        if not Path(weights).expanduser().is_file():
+        if not at_home(weights).is_file():
             raise MedbenchError("weights.missing", f"{weights}: there is no such file.", "Check --weights.")
-        weights = Path(os.path.relpath(Path(weights).expanduser(), path.parent)).as_posix()
+        weights = Path(os.path.relpath(at_home(weights), path.parent)).as_posix()
     text = submission_text(challenge, model, platform, name, weights=weights, options=options)
     if path.exists():
         raise MedbenchError("submission.exists", f"{path}: exists already.", "Choose another --name.")

@@ -78,7 +78,7 @@ def test_objects_that_go_on_over_the_end_of_a_line():
 def test_many_labels_and_too_many():
     reference = np.repeat(np.arange(300, dtype=np.int16), 40).reshape(60, 200)
     check(reference, np.roll(reference, 3, 1))
-    with pytest.raises(MedbenchError, match="9000 different values"):
+    with pytest.raises(MedbenchError, match="9,000 different values"):
         joint_histogram(np.arange(9000), np.arange(9000))
 
 

@@ -158,8 +158,9 @@ class HC18Release(ImageMaskRelease):
     def check_files(self, root: Path) -> list[Finding]:
         """Findings on images and masks, images without a row, and circumferences unlike the outline's."""
         findings = super().check_files(root)
+        pairs = self.pairs(root)
         for part, table in TABLES.items():
-            present = [pair for pair in self.pairs(root) if pair.part == part]
+            present = [pair for pair in pairs if pair.part == part]
             if not present:
                 continue
             try:

@@ -19,6 +19,7 @@ from medbench.challenges.families.image_masks.scoring import (
     PAPER_COLUMNS,
     ImageMaskScorer,
 )
+from medbench.challenges.families.isic import ISIC_2018
 from medbench.challenges.isic2018.exchange import ISIC2018Exchange
 from medbench.challenges.isic2018.files import ISIC2018Release
 from medbench.core.result_table import ratio_column
@@ -35,30 +36,7 @@ CARD = Card(
         *PAPER_COLUMNS,
     ),
     failure_rule=FAILURE_RULE,
-    citation=(
-        "Codella et al.: Skin Lesion Analysis Toward Melanoma Detection 2018, arXiv 1902.03368; Tschandl, "
-        "Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5 (2018), doi 10.1038/sdata.2018.161"
-    ),
-    bibtex="""@misc{codella2019isic,
-  title = {Skin Lesion Analysis Toward Melanoma Detection 2018: A Challenge Hosted by the International Skin
-           Imaging Collaboration ({ISIC})},
-  author = {Codella, Noel and Rotemberg, Veronica and Tschandl, Philipp and others},
-  year = {2019},
-  eprint = {1902.03368},
-  archivePrefix = {arXiv}
-}
-
-@article{tschandl2018ham10000,
-  title = {The {HAM10000} dataset, a large collection of multi-source dermatoscopic images of common pigmented
-           skin lesions},
-  author = {Tschandl, Philipp and Rosendahl, Cliff and Kittler, Harald},
-  journal = {Scientific Data},
-  volume = {5},
-  pages = {180161},
-  year = {2018},
-  doi = {10.1038/sdata.2018.161}
-}""",
-    license="CC BY-NC 4.0",
+    **ISIC_2018,
     homepage="https://challenge.isic-archive.com/landing/2018/45/",
     published_file=Path(__file__).parent / "published.toml",
 )

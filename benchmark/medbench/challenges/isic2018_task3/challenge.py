@@ -17,6 +17,7 @@ from medbench.challenges.families.image_classes.scoring import (
     figure_column,
 )
 from medbench.challenges.families.image_classes.table import TableForm
+from medbench.challenges.families.isic import ISIC_2018
 from medbench.challenges.isic2018_task3.files import CODES, ISIC2018Task3Release
 
 FIGURES = (
@@ -37,30 +38,7 @@ CARD = Card(
     demands_besides={"image_classes": CODES},
     metrics=(*(figure.spec for figure in FIGURES), MARGIN),
     failure_rule=FAILURE_RULE,
-    citation=(
-        "Codella et al.: Skin Lesion Analysis Toward Melanoma Detection 2018, arXiv 1902.03368; Tschandl, "
-        "Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5 (2018), doi 10.1038/sdata.2018.161"
-    ),
-    bibtex="""@misc{codella2019isic,
-  title = {Skin Lesion Analysis Toward Melanoma Detection 2018: A Challenge Hosted by the International Skin
-           Imaging Collaboration ({ISIC})},
-  author = {Codella, Noel and Rotemberg, Veronica and Tschandl, Philipp and others},
-  year = {2019},
-  eprint = {1902.03368},
-  archivePrefix = {arXiv}
-}
-
-@article{tschandl2018ham10000,
-  title = {The {HAM10000} dataset, a large collection of multi-source dermatoscopic images of common pigmented
-           skin lesions},
-  author = {Tschandl, Philipp and Rosendahl, Cliff and Kittler, Harald},
-  journal = {Scientific Data},
-  volume = {5},
-  pages = {180161},
-  year = {2018},
-  doi = {10.1038/sdata.2018.161}
-}""",
-    license="CC BY-NC 4.0",
+    **ISIC_2018,
     homepage="https://challenge.isic-archive.com/landing/2018/47/",
 )
 

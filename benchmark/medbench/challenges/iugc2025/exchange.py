@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.exchange import Exchange, Inputs, only_file
 from medbench.challenges.families.drawn_biometry import angle_of_points
 from medbench.challenges.families.intrapartum_masks import decode_mask
 from medbench.challenges.iugc2025.files import IUGC2025Release
@@ -23,8 +23,6 @@ from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import eight_bit, images
 from medbench.io.gate.expected import handed_in
-from medbench.io.gate.listing import is_metadata
-from medbench.io.gate.source import without_links
 from medbench.metrics.tasks.biometry import LandmarkError, aop_contour
 
 ROWS = "rows"
@@ -70,11 +68,10 @@ class IUGC2025Exchange(Exchange):
             MedbenchError: as :func:`read_points` for that table.
         """
         own = super().locate(case, folder, rename)
-        tables = [] if own else sorted(path for path in folder.glob("*.csv") if not is_metadata(path.name))
-        if len(tables) == 1:
-            table = without_links(tables[0], folder)
-            return table if case.id in read_points(table, handed_in=True).rows else None
-        return own
+        table = None if own else only_file(folder, ".csv")
+        if table is None:
+            return own
+        return table if case.id in read_points(table, handed_in=True).rows else None
 
     def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
         """Write the table of all images that have a prediction; ``None`` when none has."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.io.caches import file_state
 from medbench.io.gate.expected import Expected
 from medbench.io.tables import LARGEST_TABLE_BYTES, read_lines
 
@@ -100,14 +101,7 @@ def read_points(path: Path, *, handed_in: bool = False) -> PointTable:
     Raises:
         MedbenchError: ``file.unreadable``, ``data.table``, or ``data.column_missing`` naming the column.
     """
-    try:
-        state = path.lstat()
-    except OSError as error:
-        reason = error.strerror or "not there"
-        raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({reason}).", "Check the path."
-        ) from error
-    return _read(path, handed_in, (state.st_ino, state.st_size, state.st_mtime_ns))
+    return _read(path, handed_in, file_state(path))
 
 
 @functools.lru_cache(maxsize=8)

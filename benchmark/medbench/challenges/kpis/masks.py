@@ -79,7 +79,7 @@ def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> 
     return np.asarray(labels > THRESHOLD)
 
 
-def known_group(group: str, path: Path) -> None:
+def check_group(group: str, path: Path) -> None:
     """Refuse a file outside the folders of the four groups.
 
     Raises:

@@ -34,7 +34,7 @@ from medbench.challenges.kpis.files import (
 from medbench.challenges.kpis.masks import (
     THRESHOLD,
     by_group,
-    known_group,
+    check_group,
     read_binary_prediction,
     read_grey_mask,
     with_group,
@@ -109,7 +109,7 @@ class KPIsPatchRelease(KPIsRelease):
         Raises:
             MedbenchError: as :func:`read_grey_mask`, and ``data.group_unknown``.
         """
-        known_group(case.facts["group"], case.reference["mask"])
+        check_group(case.facts["group"], case.reference["mask"])
         check_alone(case.reference["mask"], raster.SUFFIXES)
         return read_grey_mask(case.reference["mask"])
 
@@ -122,7 +122,7 @@ class KPIsPatchRelease(KPIsRelease):
         other_sizes = []
         for patch in patches:
             try:
-                known_group(patch.group, patch.image)
+                check_group(patch.group, patch.image)
                 mask, image = read_grey_mask(patch.mask), eight_bit.read_rgb(patch.image)
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
@@ -154,7 +154,7 @@ class KPIsPatchExchange(Exchange):
         Raises:
             MedbenchError: ``data.group_unknown``, or naming the file that cannot be read.
         """
-        known_group(case.facts["group"], case.inputs["image"])
+        check_group(case.facts["group"], case.inputs["image"])
         return Sample(case, eight_bit.read_rgb(case.inputs["image"])[np.newaxis])
 
     def prediction_name(self, case: Case) -> str:

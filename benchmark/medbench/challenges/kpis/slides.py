@@ -22,7 +22,7 @@ from medbench.challenges.exchange import Exchange, Inputs, size_text
 from medbench.challenges.kpis import patches
 from medbench.challenges.kpis.files import KPIsRelease, counts, find_slides, leaks, slide_key
 from medbench.challenges.kpis.files import Slide as SlideFiles
-from medbench.challenges.kpis.masks import by_group, known_group, with_group
+from medbench.challenges.kpis.masks import by_group, check_group, with_group
 from medbench.challenges.kpis.slide_overlays import OVERVIEW_PX, slide_illustrations, thumbnail
 from medbench.challenges.kpis.slide_scoring import (
     SlideMasks,
@@ -147,7 +147,7 @@ class KPIsSlideRelease(KPIsRelease):
     @staticmethod
     def _check_slide(item: SlideFiles) -> Iterator[Finding]:
         try:
-            known_group(item.group, item.image)
+            check_group(item.group, item.image)
             image = slides.slide_facts(item.image, channels=3)
             mask = slides.slide_facts(item.mask, channels=1)
         except MedbenchError as error:
@@ -183,7 +183,7 @@ class KPIsSlideExchange(Exchange):
             MedbenchError: ``data.group_unknown``, ``data.size``, or naming the file that cannot be read.
         """
         path, group = case.inputs["image"], case.facts["group"]
-        known_group(group, path)
+        check_group(group, path)
         factor = working_factor(group)
         shape = slides.slide_facts(path, channels=3).working_shape(factor)
         if min(shape) < SMALLEST_SIDE:
@@ -255,7 +255,7 @@ class KPIsSlideScorer(Scorer):
         Raises:
             MedbenchError: ``data.group_unknown``, and as :meth:`KPIsSlideExchange.read_masks`.
         """
-        known_group(case.facts["group"], case.inputs["image"])
+        check_group(case.facts["group"], case.inputs["image"])
         masks = self.exchange.read_masks(case, path)
         scores = with_group(case, slide_scores(masks), _GROUP_COLUMNS)
         step = -(-max(masks.reference.shape) // OVERVIEW_PX)
@@ -293,7 +293,7 @@ class KPIsSlideScorer(Scorer):
         """Scores by the card's ``failure_rule``."""
         score = Score(0.0, status, reason)
         try:
-            known_group(case.facts["group"], case.inputs["image"])
+            check_group(case.facts["group"], case.inputs["image"])
             self.exchange.release.check_reference(case, pixels=status == "failed")
         except MedbenchError as error:
             score = Score.undefined(error.message)

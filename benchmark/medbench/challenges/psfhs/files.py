@@ -27,7 +27,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
-from medbench.core.text import counted
+from medbench.core.text import counted, named
 from medbench.io import images, nifti_mha, raster
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import unknown_labels
@@ -207,12 +207,11 @@ def read_label_map(path: Path, expected: Expected | None = None) -> npt.NDArray[
         )
     values = label_values(labels)
     if values.min(initial=0) < 0 or values.max(initial=0) > 2:
-        text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
         foreign_coding = 255 in values or {7, 8} & set(values.tolist())
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {text}; known are 0, 1 (pubic symphysis), 2 (head), unknown "
-            f"{unknown_labels(labels, range(3))}.",
+            f"{path}: holds the label values {named(values.tolist())}; known are 0, 1 (pubic symphysis), "
+            f"2 (head), unknown {unknown_labels(labels, range(3))}.",
             "The file is coded for viewing or of another set: map its values to 0, 1 and 2."
             if foreign_coding
             else "Write the labels 0, 1 and 2 only.",

@@ -30,8 +30,7 @@ class SumMeRelease(VideoSummaryRelease):
     data_hint = (
         "Expected eccv16_dataset_summe_google_pool5.h5, or the 25 files GT/<video>.mat, which suffice for "
         "medbench evaluate --split annotations; the augmented and transfer settings need the files of "
-        "tvsum, ovp and "
-        "youtube too. Own videos: medbench data prepare summe --videos DIR -o FILE.h5."
+        "tvsum, ovp and youtube too. Own videos: medbench data prepare summe --videos DIR -o FILE.h5."
     )
     sample_version = "1"
 

@@ -8,8 +8,7 @@ A volume goes slice by slice through a network: cubic spline to the network's si
 back (the card's ``resampling``). Two protocols score the volumes, and never share a table:
 
 * ``of TransUNet``: Dice and HD95 in voxels; a predicted organ that the reference lacks scores Dice 1, a
-missed
-  organ HD95 0. Papers on this set report this protocol.
+  missed organ HD95 0. Papers on this set report this protocol.
 * ``unbiased, in mm``: Dice, and HD95 with the volume's spacing; an organ in only one of the masks scores the
   volume's diagonal, an organ in neither is left out.
 

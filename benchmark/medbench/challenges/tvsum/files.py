@@ -30,10 +30,8 @@ class TVSumRelease(VideoSummaryRelease):
     data_hint = (
         "Expected eccv16_dataset_tvsum_google_pool5.h5, for rank correlation with ydata-tvsum50.mat or "
         "ydata-tvsum50-anno.tsv beside it (those alone suffice for medbench evaluate --split "
-        "annotations); the "
-        "augmented and transfer settings need the files of summe, ovp and youtube too. Own videos: "
-        "medbench data "
-        "prepare tvsum --videos DIR -o FILE.h5."
+        "annotations); the augmented and transfer settings need the files of summe, ovp and youtube too. "
+        "Own videos: medbench data prepare tvsum --videos DIR -o FILE.h5."
     )
     sample_version = "1"
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from medbench.core.text import counted
+from medbench.core.text import counted, first_line
 from medbench.io.gate.expected import check_budget
 from medbench.io.gate.refusal import Reject, corrupt
 
@@ -143,7 +143,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    return first_line(error, type(error).__name__)[:120]
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:

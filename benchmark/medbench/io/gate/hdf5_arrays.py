@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import first_line
 from medbench.io.gate.expected import check_budget
 from medbench.io.gate.refusal import Reject, corrupt
 
@@ -75,7 +76,7 @@ def dataset_shapes(stream: BinaryIO) -> dict[str, tuple[int, ...]]:
 
 
 def _damaged(error: Exception) -> Reject:
-    return corrupt((str(error).strip().splitlines() or [type(error).__name__])[0][:160])
+    return corrupt(first_line(error, type(error).__name__)[:160])
 
 
 def _check_dataset(name: str, dataset: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.core.text import counted
+from medbench.core.text import counted, first_line
 from medbench.io.gate.image_header import parse_jpeg
 from medbench.io.gate.inflate import inflate
 from medbench.io.gate.lzw import decode_lzw, decode_packbits
@@ -210,5 +210,5 @@ def _by_library(content: bytes | bytearray) -> npt.NDArray[Any]:
             values = page.asarray()
             return np.moveaxis(values, 0, -1) if page.planarconfig == 2 and values.ndim == 3 else values
     except Exception as error:  # whatever tifffile and its codecs raise, the file is damaged
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error, type(error).__name__)
         raise corrupt(f"its pixels do not decode: {reason[:120]}") from error

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from medbench.core.text import first_line
 from medbench.io.gate import source
 from medbench.io.gate.expected import MEMORY_BYTES, check_budget
 from medbench.io.gate.listing import is_metadata
@@ -53,7 +54,7 @@ def unpacked(path: Path, most_bytes: int) -> Iterator[Path]:
         except Reject as reject:
             raise refusal_of(reject, path.name, "not a readable zip").error(path.parent) from reject
         except _ZIP_ERRORS as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+            reason = first_line(error, type(error).__name__)[:120]
             refusal = refusal_of(corrupt(reason), path.name, "not a readable zip")
             raise refusal.error(path.parent) from error
         except OSError as error:

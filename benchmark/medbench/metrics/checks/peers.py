@@ -16,6 +16,7 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.core.text import first_line
 from medbench.metrics.arrays import Mask, Spacing
 
 _Rule = Callable[[Mask, Mask, Spacing, float], float]
@@ -212,7 +213,7 @@ def _asked(
     try:
         value = float(rule(*masks, spacing, tolerance))
     except Exception as error:  # noqa: BLE001  (whatever a foreign library raises is an answer to show)
-        first = (str(error).strip().splitlines() or [""])[0]
+        first = first_line(error, "")
         return PeerValue(library, function, id, None, f"{type(error).__name__}: {first}"[:120])
     if not np.isfinite(value):
         return PeerValue(library, function, id, None, f"gives {value}")

@@ -1,12 +1,10 @@
 """Kernel temporal segmentation of long videos: the same optimum in memory that grows with the length.
 
 The kernel is taken a few columns at a time, and of the scatter only the column of the frame just read is
-kept.
-Two bounds leave out what cannot be part of the optimum: a number of changes whose penalty alone costs more
-than
-some segmentation costs altogether; and a beginning of the last segment that a later one beats by more than
-rounding, since splitting a segment never adds scatter (the inequality of PELT, Killick et al. 2012, which
-holds for kernels too).
+kept. Two bounds leave out what cannot be part of the optimum: a number of changes whose penalty alone costs
+more than some segmentation costs altogether; and a beginning of the last segment that a later one beats by
+more than rounding, since splitting a segment never adds scatter (the inequality of PELT, Killick et al. 2012,
+which holds for kernels too).
 """
 
 from __future__ import annotations

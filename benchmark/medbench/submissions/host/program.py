@@ -157,7 +157,7 @@ class EvaluationProgram:
     @property
     def files(self) -> list[Path]:
         """Files that the scoring reads: inputs and references of the cases, and tables of the release."""
-        of_cases = {path for case in self.cases for path in (*case.inputs.values(), *case.reference.values())}
+        of_cases = {path for case in self.cases for path in case.files}
         tables = [path for path in sorted(self.root.glob("*")) if path.is_file() and path not in of_cases]
         return [*sorted(of_cases), *tables]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.core.text import counted
-from medbench.training.recipes.checking import check_budget, check_settings, settings_of
+from medbench.training.recipes.checking import check_budget, check_scales, check_settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -253,6 +253,10 @@ class BoxRecipe(BatchRateRecipe):
     most_scale: float = 1.0
     warmup_steps: int = 0
     class_balance: Literal["none", "sampling"] = "none"
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        check_scales(self.least_scale, self.most_scale)
 
 
 RECIPES_OF_TASKS: dict[str, type[Recipe]] = {

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.exchange import Exchange, Inputs, only_file
 from medbench.challenges.families.image_boxes.files import ImageBoxRelease
 from medbench.challenges.families.image_boxes.results import number_of, read_results, result_text
 from medbench.core.case import Case
@@ -18,8 +18,6 @@ from medbench.core.overlay import DrawnBox, Illustration
 from medbench.core.sample import Boxes, Prediction, Sample, TrainingBoxes
 from medbench.core.text import agreeing
 from medbench.io import eight_bit
-from medbench.io.gate.listing import is_metadata
-from medbench.io.gate.source import without_links
 
 ROWS = "rows"
 DRAWN = 5
@@ -84,10 +82,9 @@ class ImageBoxExchange(Exchange):
             MedbenchError: as :func:`read_results` and :meth:`ResultFile.refuse_unknown` for that one file.
         """
         own = super().locate(case, folder, rename)
-        files = [] if own else sorted(path for path in folder.glob("*.json") if not is_metadata(path.name))
-        if own or len(files) != 1 or (folder / ROWS).is_dir():
+        path = None if own or (folder / ROWS).is_dir() else only_file(folder, ".json")
+        if path is None:
             return own
-        path = without_links(files[0], folder)
         read_results(path).refuse_unknown(self.release.image_names(case))
         return path
 

@@ -19,9 +19,10 @@ import numpy as np
 from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json
 from medbench.core.sample import Boxes
+from medbench.io import raster
+from medbench.io.caches import file_state
 from medbench.io.json_values import read_json_value
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 _FORM = 'Each entry is {"image_id": …, "category_id": …, "bbox": [left, top, width, height], "score": …}.'
 
 
@@ -83,14 +84,7 @@ def read_results(path: Path) -> ResultFile:
         MedbenchError: what the gate refuses, ``data.json``, or ``prediction.entry`` for what is no list of
             objects with an ``image_id``.
     """
-    try:
-        state = path.lstat()
-    except OSError as error:
-        reason = error.strerror or "not there"
-        raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({reason}).", "Check the path."
-        ) from error
-    return _read(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+    return _read(path, file_state(path))
 
 
 @functools.lru_cache(maxsize=4)
@@ -103,7 +97,7 @@ def _read(path: Path, state: tuple[int, ...]) -> ResultFile:
         image = entry.get("image_id") if isinstance(entry, dict) else None
         if not isinstance(image, str | int) or isinstance(image, bool):
             raise _refusal(f"{path}, entry {number}: names no image")
-        key = image if isinstance(image, int) else _plain(image)
+        key = image if isinstance(image, int) else raster.without_suffix(image)
         entries.setdefault(key, []).append((number, entry))
     return ResultFile(path, entries)
 
@@ -151,12 +145,6 @@ def result_text(detections: Iterable[tuple[str | int, Boxes]], categories: Seque
 
 def _short(value: float) -> float:
     return float(f"{float(value):.9g}")
-
-
-def _plain(name: str) -> str:
-    """An image's name without the suffix of its file."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in _SUFFIXES else name
 
 
 def _kind(value: object) -> str:

@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.text import counted
+from medbench.io import raster
+from medbench.io.caches import file_state
 from medbench.io.gate.expected import Expected
 from medbench.io.tables import LARGEST_TABLE_BYTES, read_lines
 
 TOLERANCE = 1e-3
 """How far the probabilities of an image may be from 1 in sum."""
-
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +128,7 @@ def read_class_table(path: Path, form: TableForm) -> ClassTable:
         MedbenchError: ``file.unreadable``, ``data.table``, ``prediction.column_missing`` or
             ``prediction.column_unknown`` naming the column.
     """
-    try:
-        state = path.lstat()
-    except OSError as error:
-        reason = error.strerror or "not there"
-        raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({reason}).", "Check the path."
-        ) from error
-    return _read(path, form, (state.st_ino, state.st_size, state.st_mtime_ns))
+    return _read(path, form, file_state(path))
 
 
 @functools.lru_cache(maxsize=4)
@@ -159,14 +152,8 @@ def _read(path: Path, form: TableForm, state: tuple[int, ...]) -> ClassTable:
     rows: dict[str, list[tuple[int, Sequence[str]]]] = {}
     for line, cells in lines[1:]:
         if len(cells) > order[0]:
-            rows.setdefault(_id(cells[order[0]]), []).append((line, cells))
+            rows.setdefault(raster.without_suffix(cells[order[0]]), []).append((line, cells))
     return ClassTable(path, form, order, len(header), rows)
-
-
-def _id(cell: str) -> str:
-    """An image's name without the suffix of its file."""
-    stem, dot, suffix = cell.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in _SUFFIXES else cell
 
 
 def _probability(cell: str, where: str, column: str) -> float:

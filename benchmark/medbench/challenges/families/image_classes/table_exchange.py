@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import Exchange
+from medbench.challenges.exchange import Exchange, only_file
 from medbench.challenges.families.image_classes.table import TableForm, read_class_table
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.sample import Prediction
-from medbench.io.gate.listing import is_metadata
-from medbench.io.gate.source import without_links
 
 ROWS = "rows"
 
@@ -55,11 +53,10 @@ class ImageTableExchange(Exchange):
             MedbenchError: as :func:`read_class_table` for that table.
         """
         own = super().locate(case, folder, rename)
-        tables = [] if own else sorted(path for path in folder.glob("*.csv") if not is_metadata(path.name))
-        if len(tables) == 1:
-            table = without_links(tables[0], folder)
-            return table if case.id in read_class_table(table, self.form).rows else None
-        return own
+        table = None if own else only_file(folder, ".csv")
+        if table is None:
+            return own
+        return table if case.id in read_class_table(table, self.form).rows else None
 
     def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
         """Write the table of all images that have a prediction; ``None`` when none has.

@@ -133,7 +133,7 @@ class MRVolumeExchange(Exchange):
                 case.id,
                 case.group,
                 functools.partial(self._volume_and_indices, case),
-                _files(case),
+                case.files,
                 self._present(case),
             )
             for case in cases
@@ -164,7 +164,7 @@ class MRVolumeExchange(Exchange):
 
     def _arrays(self, case: Case, cache: Path) -> tuple[Path, Path]:
         """Paths of slices and class indices of a case as arrays to map into memory, made once."""
-        first, *others = _files(case)
+        first, *others = case.files
         settings = "slices", self.card.name, [caches.content_sha256(path) for path in others]
         images, labels = (caches.place(cache, first, *settings, kind) for kind in ("images", "labels"))
         caches.cached_array(images, lambda: self._slices(case), memory_map=True)
@@ -178,10 +178,6 @@ def eight_bit(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     intensities = np.clip((array.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1)
     grey: npt.NDArray[np.uint8] = np.where(array != 0, np.rint(1 + 254 * intensities), 0).astype(np.uint8)
     return grey
-
-
-def _files(case: Case) -> tuple[Path, ...]:
-    return (*case.inputs.values(), *case.reference.values())
 
 
 def _slice(

@@ -167,7 +167,7 @@ class SlicedVolumeExchange(Exchange):
                 name,
                 parts[0].resampling_unit,
                 functools.partial(self._learnt, parts),
-                tuple(dict.fromkeys(path for part in parts for path in _files(part))),
+                tuple(dict.fromkeys(path for part in parts for path in part.files)),
             )
             for name, parts in names.items()
         ]
@@ -177,10 +177,6 @@ class SlicedVolumeExchange(Exchange):
         sample = self._whole(cases)
         check_size(cases[0].reference["labels"], labels.shape, sample.volumes.shape[1:])
         return sample, labels.astype(np.uint8)
-
-
-def _files(case: Case) -> tuple[Path, ...]:
-    return (*case.inputs.values(), *case.reference.values())
 
 
 def _training_image(slices: Slices, index: int) -> TrainingImage:
