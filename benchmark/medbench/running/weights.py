@@ -173,8 +173,8 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
     options, _ = split_start({**facts.get("options", {}), **network.options})
     entry = network.entry
     if facts and not entry.local:
-        learnt, _ = model_entry(network.name).on(facts.get("challenge", ""))
-        entry = dataclasses.replace(entry, **{fact: getattr(learnt, fact) for fact in _NORMALISATION})
+        card, _ = model_entry(network.name).on(facts.get("challenge", ""))
+        entry = dataclasses.replace(entry, **{fact: getattr(card, fact) for fact in _NORMALISATION})
     return dataclasses.replace(network, entry=entry, options=options)
 
 
