@@ -4,7 +4,7 @@ from gate_writers import disc, noise, table
 
 from medbench.challenges.chexpert.files import LABELS
 from medbench.challenges.covidx.files import CLASSES
-from medbench.challenges.families.radiographs import hashed_part
+from medbench.challenges.families.radiographs import hashed_split
 from medbench.challenges.mimic_cxr import files as mimic_files
 from medbench.challenges.mimic_cxr.pairs import PREFIX
 from medbench.challenges.rsna_pneumonia.table import FOLDER, SHARE, TABLE
@@ -63,7 +63,7 @@ def object_cxr(root, count):
 def names_of_test(count):
     """Names whose hash makes them test images."""
     names = (f"1.2.{number}" for number in range(100 * count))
-    return [name for name in names if hashed_part(name, SHARE, SHARE) == "test"][:count]
+    return [name for name in names if hashed_split(name, SHARE, SHARE) == "test"][:count]
 
 
 def rsna(root, count):
