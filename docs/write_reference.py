@@ -28,6 +28,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.task import TASKS
 from medbench.metrics import metric
+from medbench.metrics.checks.empty_masks import outcomes_of_empty_masks
 from medbench.metrics.convention import EMPTY_POLICIES
 from medbench.models.registry import model_entry
 
@@ -167,16 +168,10 @@ def values_on(sample):
 
 def rule_for_empty(convention):
     """What a definition gives for empty masks."""
-    empty = convention.empty
-    values = [
-        f"{name}: {'by the formula' if value is None else value}"
-        for name, value in (
-            ("both", empty.both),
-            ("prediction", empty.prediction),
-            ("reference", empty.reference),
-        )
-    ]
-    return f"{empty.name} ({'; '.join(values)})" if convention.compares_masks else ""
+    if not convention.compares_masks:
+        return ""
+    values = [f"{name}: {value}" for name, value in outcomes_of_empty_masks(convention.id).items()]
+    return f"{convention.empty.name} ({'; '.join(values)})"
 
 
 def metrics():

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from medbench.core.machine import keep_freed_memory
-from metrics import interleaved, peak_resident
+from metrics_timing import interleaved, peak_resident
 
 HERE = Path(__file__).resolve()
 REAL = HERE.parents[2] / "shared" / "data" / "brats" / "brats_gli_dqe"

@@ -4,9 +4,10 @@
     python speed/metrics.py --write    and write speed/metrics.md
     python speed/metrics.py --quick    without the cases on which medpy needs minutes
 
-Medians of interleaved runs, CPU seconds (process_time) beside wall seconds. Every peer gets the arrays in the
-form that it likes best. Extra memory is the peak resident set of a fresh process above what it holds once the
-masks are there. A row also says by how much the peer's value differs from ours.
+Every case is measured in two fresh processes: CPU seconds where the libraries take one thread, wall seconds
+where they take two. The tools take turns. Every peer gets the arrays in the form that it likes best. Extra
+memory is the peak resident set of a fresh process above what it holds once the masks are there. A row also
+says by how much the peer's value differs from ours.
 """
 
 from __future__ import annotations
@@ -25,166 +26,90 @@ from typing import Any
 
 import numpy as np
 
+from medbench.core.machine import processor_name
 from metrics_cases import CASES, frame_pairs, worst_pairs
-from metrics_labels import label_lines
-from metrics_tables import DISTANCES as THREE
-from metrics_tables import frame_table, instance_lines, surface_table, worst_table
-from metrics_timing import interleaved, peak_resident, timed
-from plain_recipe import compare
+from metrics_labels import DICE_CASES, dice_rows, label_cases, label_rows
+from metrics_peers import PEERS, TOOLS, UNIT, medpy, one_transform, ours, plain_pykdtree, plain_scipy
+from metrics_tables import (
+    Rows,
+    dice_table,
+    frame_table,
+    instance_lines,
+    label_table,
+    surface_table,
+    worst_table,
+)
+from metrics_timing import in_process, interleaved, peak_resident, timed
 
 HERE = Path(__file__).resolve()
-UNIT = (1.0, 1.0, 1.0)
-Values = dict[str, float]
-
-
-def ours(ids, reference, prediction, spacing) -> Values:
-    from medbench.metrics import evaluate_arrays
-
-    found = evaluate_arrays(reference, prediction, ids, [1], spacing)["1"]
-    return {id: found[id].value for id in ids}
-
-
-def medpy(ids, reference, prediction, spacing) -> Values:
-    from medpy.metric import binary
-
-    names = {"hd": binary.hd, "hd95.pooled": binary.hd95, "assd.pooled": binary.assd}
-    return {id: float(names[id](prediction, reference, voxelspacing=spacing)) for id in ids}
-
-
-def monai(ids, reference, prediction, spacing) -> Values:
-    import torch
-    from monai import metrics
-
-    pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
-    common: dict[str, Any] = {"include_background": True, "spacing": list(spacing)}
-    found = {}
-    if "hd" in ids:
-        found["hd"] = float(metrics.compute_hausdorff_distance(*pair, **common))
-    if "hd95.pooled" in ids:
-        found["hd95.max"] = float(metrics.compute_hausdorff_distance(*pair, percentile=95, **common))
-    if "assd.pooled" in ids:
-        found["assd.pooled"] = float(
-            metrics.compute_average_surface_distance(*pair, symmetric=True, **common)
-        )
-    return found
-
-
-def surface_distance(ids, reference, prediction, spacing) -> Values:
-    import surface_distance as library
-
-    found = library.compute_surface_distances(reference, prediction, spacing)
-    return {
-        "hd.area": library.compute_robust_hausdorff(found, 100),
-        "hd95.area": library.compute_robust_hausdorff(found, 95),
-        "assd.area": float(np.mean(library.compute_average_surface_distance(found))),
-    }
-
-
-def plain_scipy(ids, reference, prediction, spacing) -> Values:
-    from scipy.spatial import cKDTree
-
-    return plain(cKDTree, ids, reference, prediction, spacing)
-
-
-def plain_pykdtree(ids, reference, prediction, spacing) -> Values:
-    from pykdtree.kdtree import KDTree
-
-    return plain(KDTree, ids, reference, prediction, spacing)
-
-
-def plain(tree, ids, reference, prediction, spacing) -> Values:
-    from scipy import ndimage
-
-    boxes = [ndimage.find_objects(mask.view(np.uint8))[0] for mask in (reference, prediction)]
-    box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*boxes, strict=True))
-    scores = compare(reference[box], prediction[box], spacing, tree)
-    return {id: scores[id] for id in ids}
-
-
-def one_transform(ids, reference, prediction, spacing) -> Values:
-    """The yardstick of the worst cases: one distance transform of the crop."""
-    from scipy import ndimage
-
-    from medbench.metrics.arrays import bounding_box, union_box
-
-    box = union_box(bounding_box(reference), bounding_box(prediction))
-    ndimage.distance_transform_edt(~reference[box], sampling=spacing)
-    return {}
-
-
-TOOLS: dict[str, tuple[str, Callable[..., Values], Any]] = {
-    "ours": ("medbench", ours, np.uint8),
-    "plain cKDTree": ("plain recipe, cKDTree", plain_scipy, np.bool_),
-    "plain pykdtree": ("plain recipe, pykdtree", plain_pykdtree, np.bool_),
-    "medpy": ("medpy", medpy, np.bool_),
-    "monai": ("MONAI", monai, np.float32),
-    "surface-distance": ("surface-distance", surface_distance, np.bool_),
-    "one transform": ("one scipy transform of the crop", one_transform, np.bool_),
-}
-
-
-PEERS = ("ours", "plain cKDTree", "plain pykdtree", "medpy", "monai", "surface-distance")
+THREE = ("hd", "hd95.pooled", "assd.pooled")
+FRAMES = 8
+SLOW = ("liver", "gall_bladder")
+"""Cases on which medpy needs up to a minute: it runs once, and only for the CPU seconds."""
 
 
 def prepared(case: str, tool: str) -> tuple[Any, Any, tuple[float, ...]]:
     _, spacing, make = CASES[case]
-    kind = TOOLS[tool][2]
+    kind = TOOLS[tool][1]
     reference, prediction = make()
     if kind is np.bool_:
         return reference.view(np.bool_), prediction.view(np.bool_), spacing
     return reference.astype(kind), prediction.astype(kind), spacing
 
 
-def memory_child(case: str, tool: str) -> None:
-    """Print the extra peak memory of the three distances, in a process of its own."""
+def memory_rows(case: str, tool: str) -> int:
+    """Extra peak memory of the three distances in this process."""
     reference, prediction, spacing = prepared(case, tool)
     small = tuple(slice(0, 12) for _ in spacing)
     tiny = np.zeros([12] * len(spacing), reference.dtype)
     tiny[tuple(slice(3, 8) for _ in spacing)] = 1
-    TOOLS[tool][1](THREE, tiny, np.roll(tiny, 1, 0)[small], spacing)
+    TOOLS[tool][0](THREE, tiny, np.roll(tiny, 1, 0)[small], spacing)
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_resident()
-    TOOLS[tool][1](THREE, reference, prediction, spacing)
-    print(peak_resident() - before)
+    TOOLS[tool][0](THREE, reference, prediction, spacing)
+    return peak_resident() - before
 
 
-def extra_memory(case: str, tool: str) -> int:
-    command = [sys.executable, "-W", "ignore", str(HERE), "--memory-of", case, tool]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1])
-
-
-def surfaces(case: str, quick: bool) -> dict[str, Any]:
+def surface_rows(case: str, medpy_runs: str) -> Rows:
     """One pair of masks: all peers, three metrics and HD95 alone."""
-    slow = case in ("liver", "gall_bladder")
     arrays = {tool: prepared(case, tool) for tool in PEERS}
     calls = {
-        f"{tool}, HD + HD95 + ASSD": (lambda tool=tool: TOOLS[tool][1](THREE, *arrays[tool]))
+        f"{tool}, HD + HD95 + ASSD": (lambda tool=tool: TOOLS[tool][0](THREE, *arrays[tool]))
         for tool in arrays
     }
     calls |= {
-        f"{tool}, HD95 alone": (lambda tool=tool: TOOLS[tool][1](("hd95.pooled",), *arrays[tool]))
+        f"{tool}, HD95 alone": (lambda tool=tool: TOOLS[tool][0](("hd95.pooled",), *arrays[tool]))
         for tool in ("ours", "medpy", "monai")
     }
-    quick_ones = ("ours", "plain", "surface")
-    repeats = {name: (7 if name.startswith(quick_ones) else 1 if slow else 3) for name in calls}
-    if quick and slow:
-        calls = {name: call for name, call in calls.items() if "medpy" not in name}
-    found = interleaved(calls, {name: repeats[name] for name in calls})
+    runs = dict.fromkeys(calls, 7)
+    for name in calls:
+        if "medpy" in name:
+            runs[name] = int(medpy_runs)
+        elif "monai" in name:
+            runs[name] = 3
+    calls = {name: call for name, call in calls.items() if runs[name]}
+    rows = interleaved(calls, runs)
     exact = ours(
         ("hd", "hd95.pooled", "hd95.max", "hd95.area", "assd.pooled", "assd.area", "hd.area"), *arrays["ours"]
     )
-    memory = {tool: extra_memory(case, tool) for tool in arrays if not (quick and slow and tool == "medpy")}
-    for name, row in found.items():
-        differences = [abs(value - exact[id]) for id, value in row["values"].items()]
-        row["largest difference"] = max(differences)
-        row["memory"] = memory[name.split(",")[0]] if "HD + HD95" in name else None
-    dice = (
-        2
-        * np.count_nonzero(arrays["medpy"][0] & arrays["medpy"][1])
-        / sum(np.count_nonzero(mask) for mask in arrays["medpy"][:2])
-    )
-    return {"title": CASES[case][0], "dice": float(dice), "rows": found}
+    for row in rows.values():
+        row["difference"] = max(abs(value - exact[id]) for id, value in row.pop("values").items())
+    return rows
+
+
+def surfaces(case: str, quick: bool) -> list[str]:
+    title, _, make = CASES[case]
+    slow = case in SLOW
+    one = in_process(HERE, ["--rows", "surface", case, "0" if quick and slow else "1" if slow else "3"], 1)
+    two = in_process(HERE, ["--rows", "surface", case, "0" if slow else "3"], 2)
+    memory = {
+        f"{tool}, HD + HD95 + ASSD": in_process(HERE, ["--rows", "memory", case, tool], 1)
+        for tool in PEERS
+        if f"{tool}, HD + HD95 + ASSD" in one
+    }
+    reference, prediction = (mask.astype(bool) for mask in make())
+    dice = 2 * np.count_nonzero(reference & prediction) / (reference.sum() + prediction.sum())
+    return surface_table(title, float(dice), one, two, memory)
 
 
 def score_frames(n: int, repeats: int) -> None:
@@ -222,13 +147,13 @@ def frames(processes: int, n: int = 40, repeats: int = 50) -> tuple[float, float
     return processes * n * repeats / max(t[0] for t in took), sum(n * repeats / t[1] for t in took)
 
 
-def frame_peer() -> dict[str, Any]:
+def frame_rows() -> Rows:
     """Nine numbers of one frame by SimpleITK calls, as the organisers compute them, and by ours."""
     import SimpleITK as sitk
 
     from medbench.metrics.official.intrapartum import segmentation_scores
 
-    references, predictions = frame_pairs(8)
+    references, predictions = frame_pairs(FRAMES)
 
     def official() -> None:
         for reference, prediction in zip(references, predictions, strict=True):
@@ -247,10 +172,11 @@ def frame_peer() -> dict[str, Any]:
         for pair in zip(references, predictions, strict=True):
             segmentation_scores(*pair)
 
-    return interleaved({"ours": this, "SimpleITK": official}, {"ours": 25, "SimpleITK": 9})
+    rows = interleaved({"ours": this, "SimpleITK": official}, {"ours": 15, "SimpleITK": 15})
+    return {name: row | {"values": None} for name, row in rows.items()}
 
 
-def instances_child() -> None:
+def instance_rows() -> dict[str, Any]:
     """Instance F1 of two 20,000 x 20,000 masks with about 1,000 objects each."""
     from medbench.metrics.masks.instances import detect
 
@@ -266,48 +192,61 @@ def instances_child() -> None:
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_resident()
     wall, cpu, found = timed(lambda: detect(reference, prediction))
-    facts = {
+    return {
         "wall_s": wall,
         "cpu_s": cpu,
         "memory": peak_resident() - before,
         "f1": found.f1,
         "n": found.n_reference,
     }
-    print(json.dumps(facts))
 
 
-def instances() -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, str(HERE), "--instances"], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
-
-
-def worst_cases() -> dict[str, dict[str, Any]]:
+def worst_rows(name: str, medpy_runs: str) -> Rows:
     """Large, ragged or far surfaces, beside one distance transform of the crop."""
-    found = {}
-    for name, (reference, prediction) in worst_pairs().items():
-        calls = {
-            "ours": lambda r=reference, p=prediction: ours(THREE, r.view(np.uint8), p.view(np.uint8), UNIT),
-            "plain cKDTree": lambda r=reference, p=prediction: plain_scipy(THREE, r, p, UNIT),
-            "plain pykdtree": lambda r=reference, p=prediction: plain_pykdtree(THREE, r, p, UNIT),
-            "one transform": lambda r=reference, p=prediction: one_transform((), r, p, UNIT),
-            "medpy": lambda r=reference, p=prediction: medpy(THREE, r, p, UNIT),
-        }
-        found[name] = interleaved(calls, {**dict.fromkeys(calls, 3), "medpy": 1})
-    return found
+    reference, prediction = worst_pairs()[name]
+    calls = {
+        "ours": lambda: ours(THREE, reference.view(np.uint8), prediction.view(np.uint8), UNIT),
+        "plain cKDTree": lambda: plain_scipy(THREE, reference, prediction, UNIT),
+        "plain pykdtree": lambda: plain_pykdtree(THREE, reference, prediction, UNIT),
+        "one transform": lambda: one_transform((), reference, prediction, UNIT),
+        "medpy": lambda: medpy(THREE, reference, prediction, UNIT),
+    }
+    rows = interleaved(calls, dict.fromkeys(calls, 5) | {"medpy": int(medpy_runs)})
+    values = {tool: row.pop("values") for tool, row in rows.items()}
+    rows["medpy"]["difference"] = max(abs(values["medpy"][id] - values["ours"][id]) for id in THREE)
+    return rows
+
+
+MEASUREMENTS: dict[str, Callable[..., Any]] = {
+    "surface": surface_rows,
+    "memory": memory_rows,
+    "labels": label_rows,
+    "dice": dice_rows,
+    "frames": frame_rows,
+    "instances": instance_rows,
+    "worst": worst_rows,
+}
+"""What a process of its own measures and prints as JSON."""
+
+
+def both(what: str, *words: str) -> tuple[Rows, Rows]:
+    """The same measurement where the libraries take one thread, and where they take two."""
+    one, two = (in_process(HERE, ["--rows", what, *words], threads) for threads in (1, 2))
+    return one, two
 
 
 def heading() -> str:
     return (
         "# Metrics: time and memory\n\n"
-        "Written by `python speed/metrics.py --write`. Medians of interleaved runs on "
-        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
-        f"NumPy {np.__version__}. CPU seconds are `process_time`: a tool that uses several threads is "
-        'charged for all of them. "Difference" is the largest deviation of its values from ours under '
-        "the same definition. Masks are synthetic. medpy ran once where a run takes minutes. "
-        "The plain recipe is speed/plain_recipe.py: crop, surfaces, one KD-tree a side. "
-        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}; load average before it began: "
+        "Written by `python speed/metrics.py --write`. Every case runs in a process whose libraries take "
+        "one thread, of which the CPU seconds are shown, and in one whose libraries take two, of which the "
+        "wall seconds are. Seconds are medians; ÷ is the tool's seconds over ours in the same round, tools "
+        'taking turns: the median, in brackets the least and the largest. "Difference" is the largest '
+        "deviation of a tool's values from ours under the same definition. Masks are synthetic. medpy ran "
+        "once, and for the CPU seconds alone, where a run takes up to a minute. The plain recipe is "
+        "speed/plain_recipe.py: crop, "
+        f"surfaces, one KD-tree a side. {processor_name()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, load average before it began "
         f"{os.getloadavg()[0]:.1f}.\n"
     )
 
@@ -315,12 +254,16 @@ def heading() -> str:
 def sections(quick: bool) -> dict[str, Callable[[], list[str]]]:
     """Name -> what measures that part and returns its lines; the first is the heading."""
     parts: dict[str, Callable[[], list[str]]] = {
-        case: (lambda case=case: surface_table(surfaces(case, quick))) for case in CASES
+        case: (lambda case=case: surfaces(case, quick)) for case in CASES
     }
-    parts["labels"] = label_lines
-    parts["frames"] = lambda: frame_table(frame_peer(), {n: frames(n) for n in (1, 2)})
-    parts["instances"] = lambda: instance_lines(instances())
-    parts["worst"] = lambda: worst_table(worst_cases())
+    cases = label_cases()
+    parts["labels"] = lambda: label_table(
+        {name: both("labels", name) for name in cases}, {name: case[3] for name, case in cases.items()}
+    )
+    parts["dice"] = lambda: dice_table({name: both("dice", name) for name in DICE_CASES})
+    parts["frames"] = lambda: frame_table(*both("frames"), {n: frames(n) for n in (1, 2)}, FRAMES)
+    parts["instances"] = lambda: instance_lines(in_process(HERE, ["--rows", "instances"], 1))
+    parts["worst"] = lambda: worst_table({name: both("worst", name, "3") for name in worst_pairs()})
     return parts
 
 
@@ -347,17 +290,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write speed/metrics.md")
     parser.add_argument("--quick", action="store_true", help="leave out the slow runs of medpy")
     parser.add_argument("--only", choices=list(sections(quick=True)), help="measure one part anew")
-    parser.add_argument("--memory-of", nargs=2, metavar=("CASE", "TOOL"), help=argparse.SUPPRESS)
+    parser.add_argument("--rows", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--score-frames", nargs=2, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--instances", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    if options.memory_of:
-        memory_child(*options.memory_of)
+    if options.rows:
+        what, *words = options.rows
+        print(json.dumps(MEASUREMENTS[what](*words)))
     elif options.score_frames:
         score_frames(*options.score_frames)
-    elif options.instances:
-        instances_child()
     else:
         text = report(options.quick, options.only)
         print(text)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+THREAD_COUNTS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +28,14 @@ class Ratio:
 
     @classmethod
     def of(cls, peer: list[float], own: list[float]) -> Ratio:
-        """Ratios of what two took in the same rounds."""
-        each = [a / b for a, b in zip(peer, own, strict=True)]
+        """Ratios of what two took in the same rounds; of the first rounds where one ran more often."""
+        each = [a / b for a, b in zip(peer, own, strict=False)]
         return cls(statistics.median(each), min(each), max(each))
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.least:.2f}–{self.largest:.2f})"
+        digits = 2 if self.median < 100 else 0
+        middle, low, high = (f"{part:,.{digits}f}" for part in (self.median, self.least, self.largest))
+        return f"{middle} ({low}–{high})"
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -35,7 +45,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Medians and CPU seconds of rounds in which every tool that still has runs left gets one."""
+    """Seconds of rounds in which every tool that still has runs left gets one, and their medians."""
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
     values: dict[str, Any] = {}
@@ -52,6 +62,7 @@ def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int]) ->
     return {
         name: {
             "wall_s": statistics.median(wall[name]),
+            "wall_rounds": wall[name],
             "cpu_s": statistics.median(cpu[name]),
             "cpu_rounds": cpu[name],
             "runs": len(wall[name]),
@@ -59,6 +70,14 @@ def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int]) ->
         }
         for name in calls
     }
+
+
+def in_process(script: Path, words: list[str], threads: int) -> Any:
+    """What ``script`` prints as JSON in its last line, in a process whose libraries take so many threads."""
+    environment = os.environ | dict.fromkeys(THREAD_COUNTS, str(threads))
+    command = [sys.executable, "-W", "ignore", str(script), *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def peak_resident() -> int:

@@ -2,9 +2,9 @@
 
 Every ``models_plain_*.py`` beside this script holds transcriptions and a function ``pairs()`` that names them
 with ours (:class:`models_pair.Pair`). The script first shows that each pair computes the same outputs and
-gradients from the same weights in float64, then times them in turns.
+gradients from the same weights in float64, then times them in turns: CPU seconds on one thread, wall on two.
 
-    python speed/models.py --repeats 15 --write
+    python speed/models.py --repeats 5 --write
     python speed/models.py --only 'brau_net_pp*' --repeats 3 --batches 1
 """
 
@@ -20,17 +20,15 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads then count as no CPU time
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.machine import processor_name
+from metrics_timing import Ratio, timed
 from models_pair import Pair
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -113,18 +111,24 @@ def show_equal(pair: Pair) -> tuple[float, float]:
     return float((outputs[0] - outputs[1]).norm() / outputs[1].norm()), max(off)
 
 
-def measure(pair: Pair, step: str, batch: int, repeats: int) -> list[tuple[float, float]]:
-    """Median wall and CPU milliseconds of ours and of the plain one, taken in turns."""
+def measure(pair: Pair, step: str, batch: int, repeats: int) -> dict[str, list[list[float]]]:
+    """Milliseconds of every round of ours and of the plain one: ``wall`` of two threads, ``cpu`` of one.
+
+    A round of less than a second is repeated three times as often.
+    """
     torch.manual_seed(0)
     calls = [call_of(pair, model, step, batch) for model in pair.build()]
-    times: list[list[tuple[float, float]]] = [[], []]
-    for turn in range(-1, repeats):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            wall, cpu = time.perf_counter(), time.process_time()
-            calls[which]()
-            if turn >= 0:
-                times[which].append(((time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3))
-    return [(statistics.median(w for w, _ in one), statistics.median(c for _, c in one)) for one in times]
+    rounds: dict[str, list[list[float]]] = {}
+    for clock, threads in (("wall", THREADS), ("cpu", 1)):
+        torch.set_num_threads(threads)
+        warm_s = sum(timed(call)[0] for call in calls)
+        rounds[clock] = [[], []]
+        for turn in range(repeats if warm_s > 1 else 3 * repeats):
+            for which in (0, 1) if turn % 2 else (1, 0):
+                wall_s, cpu_s, _ = timed(calls[which])
+                rounds[clock][which].append(1e3 * (wall_s if clock == "wall" else cpu_s))
+    torch.set_num_threads(THREADS)
+    return rounds
 
 
 def peak_mb(name: str, step: str, batch: int, which: int) -> float:
@@ -169,7 +173,7 @@ def _resident_mb(what: str) -> float:
 def main() -> None:
     """Parse the command line, compare the pairs and write the page if asked."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repeats", type=int, default=9, help="timed runs of each, after one warm-up")
+    parser.add_argument("--repeats", type=int, default=5, help="timed rounds, after one warm-up")
     parser.add_argument("--only", default="*", help="pattern of the names to compare")
     parser.add_argument("--batches", default="1,4", help="batch sizes")
     parser.add_argument("--steps", default=",".join(STEPS), help="which work")
@@ -196,8 +200,9 @@ def main() -> None:
             raise SystemExit("They do not compute the same function.")
     lines += [
         "",
-        "| work | wall ms, ours | plain | ratio | CPU ms, ours | plain | ratio "
-        "| memory MB, ours | plain | ratio |",
+        f"| work | wall ms on {THREADS} threads, ours | plain | plain ÷ ours "
+        "| CPU ms on one thread, ours | plain | plain ÷ ours "
+        "| memory MB, ours | plain | ours ÷ plain |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, pair in pairs.items():
@@ -210,25 +215,26 @@ def main() -> None:
 
 
 def _row(name: str, pair: Pair, step: str, batch: int, repeats: int) -> str:
-    (wall, cpu), (plain_wall, plain_cpu) = measure(pair, step, batch, repeats)
-    memory = "| | | "
+    cells = [f"{pair.title}, {step}, batch {batch}"]
+    for ours, plain in measure(pair, step, batch, repeats).values():
+        cells += [f"{statistics.median(ours):.1f}", f"{statistics.median(plain):.1f}"]
+        cells.append(f"{Ratio.of(plain, ours)}")
+    memory = ["", "", ""]
     if step != "forward":
-        added, plain = (peak_mb(name, step, batch, which) for which in (0, 1))
-        memory = f"| {added:.0f} | {plain:.0f} | **{added / plain:.2f}** "
-    return (
-        f"| {pair.title}, {step}, batch {batch} "
-        f"| {wall:.1f} | {plain_wall:.1f} | **{plain_wall / wall:.2f}** "
-        f"| {cpu:.1f} | {plain_cpu:.1f} | **{plain_cpu / cpu:.2f}** {memory}|"
-    )
+        added, theirs = (peak_mb(name, step, batch, which) for which in (0, 1))
+        memory = [f"{added:.0f}", f"{theirs:.0f}", f"{added / theirs:.2f}"]
+    return f"| {' | '.join(cells + memory)} |"
 
 
 def _write(lines: list[str], repeats: int) -> None:
     """Renew the measured part of the page, so far; what a person wrote below stays."""
     about = (
-        f"{processor_name()}, {THREADS} threads, torch {torch.__version__}, float32, "
-        f"{datetime.date.today().isoformat()}; medians of {repeats} runs taken in turns. Memory is what "
-        "doing the work twice adds to the largest resident size of a process whose freed blocks go back to "
-        "the system at once (MALLOC_MMAP_THRESHOLD_=131072)."
+        f"{processor_name()}, torch {torch.__version__}, float32, {datetime.date.today().isoformat()}; load "
+        f"average at the end {os.getloadavg()[0]:.1f}. Medians of {repeats} rounds in which ours and the "
+        f"plain one take turns, of {3 * repeats} where a round takes less than a second. Plain ÷ ours is the "
+        "median of the rounds' ratios, in brackets the least and the largest. Memory is what doing the work "
+        "twice adds to the largest resident size of a process whose freed blocks go back to the system at "
+        "once (MALLOC_MMAP_THRESHOLD_=131072)."
     )
     _, mark, remarks = (PAGE.read_text() if PAGE.exists() else REMARKS).partition(REMARKS)
     PAGE.write_text("\n".join([HEADING, about, "", *lines, "", mark]) + remarks)

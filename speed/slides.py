@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from medbench.core.machine import keep_freed_memory
-from metrics import peak_resident
+from metrics_timing import peak_resident
 
 HERE = Path(__file__).resolve()
 MODELS = {"dssau_net.test": 256, "smp/unet": 512}

@@ -162,7 +162,7 @@ def test_what_the_release_lacks_or_says_twice_is_told(root):
     table.unlink()
     with pytest.raises(MedbenchError, match=r"Testing/landmarks_data\.csv"):
         CHALLENGE.cases(root, "test")
-    with pytest.raises(MedbenchError, match=r"holds no IUGC 2025 data"):
+    with pytest.raises(MedbenchError, match=r"holds no data of IUGC 2025"):
         CHALLENGE.cases(root / "Dataset" / "Training", "train")
 
 

@@ -34,13 +34,14 @@ def test_there_are_enough_and_those_without_numbers_are_not_counted():
         ("dice_al = 0.9", "has the unknown column dice_al"),
         ("dice_all = nan", "dice_all = nan lies outside"),
         ("twice", "stands there twice for one population"),
+        ("source = 'S, table 1'", "says its place in its source too"),
     ],
 )
 def test_a_fault_is_named(tmp_path, change, fault):
     lines = {"name": "A", "source": "S", "place": "table 1", "population": "ten images"}
-    lines.pop(change, None)
+    lines.pop(change.partition(" ")[0], None)
     entry = ["[[result]]", *(f'{name} = "{words}"' for name, words in lines.items())]
-    entry += [change] if "colour" in change else []
+    entry += [change] if change.startswith(("colour", "source =")) else []
     entry += ["[result.metrics]", change if "dice" in change else "dice_all = 0.9"]
     path = tmp_path / "published.toml"
     path.write_text("\n".join(entry * (2 if change == "twice" else 1)))

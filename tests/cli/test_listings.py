@@ -10,8 +10,13 @@ from typer.testing import CliRunner
 from medbench.challenges import load_challenge
 from medbench.cli.console import print_table
 from medbench.cli.main import app
+from medbench.cli.results import show_finished
 from medbench.core.errors import MedbenchError
+from medbench.leaderboards.results import load_board
+from medbench.records.reading import Finished, read_run
+from medbench.records.tables import RESULT_HEADINGS, heading, interval, number
 
+BOARDS = Path(__file__).parents[2] / "leaderboards"
 runner = CliRunner()
 
 
@@ -44,6 +49,49 @@ def test_a_piped_table_is_as_wide_as_columns_says(width, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
     lines = invoke("models", "--match", "smp/*").stdout.splitlines()
     assert max(map(len, lines)) <= width
+
+
+def table_lines(text):
+    return [line for line in text.splitlines() if line[:1] in "┏┃┡│└"]
+
+
+@pytest.mark.parametrize("name", ["acdc", "kpis_patch", "tvsum"])
+def test_boards_fit_into_a_terminal_of_eighty_columns_and_lose_nothing(name, monkeypatch):
+    """Field case: costs beside the scores made lines of 178 columns, which terminals break."""
+    monkeypatch.setenv("COLUMNS", "80")
+    text = invoke("leaderboard", "show", name, "--leaderboards", BOARDS).stdout
+    assert max(map(len, table_lines(text))) <= 80
+    for table in load_board(BOARDS, name).tables:
+        for entry in table.entries:
+            assert [words for words in (entry.run[:8], *entry.costs) if words not in text] == []
+            for metric in table.metrics:
+                cell = entry.cells.get(metric.name)
+                if metric.headline and cell is not None and cell.value is not None:
+                    assert number(cell.value, metric.unit) in text
+
+
+def test_the_result_of_a_run_fits_into_a_terminal_of_eighty_columns(monkeypatch, capsys):
+    folder = next((BOARDS / "kpis_patch" / "evidence").iterdir())
+    run = read_run(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    show_finished(Finished(run.record, list(run.rows.values()), folder), as_json=False)
+    lines = table_lines(capsys.readouterr().out)
+    assert max(map(len, lines)) <= 80
+    cells = {cell.strip() for line in lines for cell in re.split("[│┃]", line)}
+    for metric in run.record.metrics.values():
+        spread = interval(metric.ci95_low, metric.ci95_high, metric.unit)
+        assert {heading(metric), number(metric.value, metric.unit), spread, str(metric.scored)} <= cells
+    assert {word for words in RESULT_HEADINGS for word in words.split()} <= {
+        word for line in lines for word in re.split(r"[│┃\s]+", line)
+    }
+
+
+@pytest.mark.parametrize("setting", ["abc", "-5", "0", "8e1", ""])
+def test_columns_that_name_no_width_are_as_if_there_were_none(setting, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    expected = invoke("models", "--match", "smp/*").stdout
+    monkeypatch.setenv("COLUMNS", setting)
+    assert invoke("models", "--match", "smp/*").stdout == expected
 
 
 @pytest.mark.parametrize(

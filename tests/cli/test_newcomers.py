@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medbench.challenges.psfhs.sample import write_sample
 from medbench.cli.console import fail, print_table
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -209,6 +210,52 @@ def test_a_challenge_shows_tasks_labels_and_splits(command):
     assert "fmeasure.over_random" in told
 
 
+def test_of_many_splits_the_list_of_challenges_shows_the_first_and_their_number(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    told = command("challenges", "--match", "tvsum").out
+    assert "… (" in told
+    assert "in all)" in told
+    assert "transfer_train" not in told
+
+
+def test_a_heading_is_folded_where_its_figures_are_narrow(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    heading = "time a case [ms], AMD EPYC, 2 cores"
+    print_table("", ["name", "Dice", heading], [["first", "0.9650 [0.9501 – 0.9756]", "59.8"]])
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 60
+    assert heading not in told
+    assert all(word in told for word in [*heading.split(), "0.9650 [0.9501 – 0.9756]"])
+
+
+def test_a_source_that_published_rows_share_stands_once_below_their_table(command):
+    told = " ".join(command("leaderboard", "show", "psfhs").out.split())
+    assert told.count("ps-fh-aop-2023.grand-challenge.org") == 1
+    assert "[1] final board of" in told
+
+
+def test_a_training_says_first_what_learns_and_last_what_comes_next(command, tmp_path):
+    data, plugin = tmp_path / "data", tmp_path / "lab.py"
+    write_sample(data, numbers=range(1, 4))
+    plugin.write_text("")
+    words = ("train", "-m", "baseline/constant", "-c", "psfhs", "--data", data, "--runs", tmp_path / "runs")
+    told = command("--plugin", plugin, *words)
+    assert told.code == 0
+    assert told.err.startswith("baseline/constant learns from PSFHS 2023 by the recipe 'default'; loading ")
+    *_, last = told.out.splitlines()
+    assert last == f"next: medbench --plugin {plugin} run -m baseline/constant -c psfhs --data {data}"
+
+
+def test_a_split_that_a_part_of_the_data_lacks_is_told_by_what_is_there(command, tmp_path):
+    write_sample(tmp_path, numbers=range(1, 4))
+    told = command("evaluate", "-c", "psfhs", "--data", tmp_path, "--predictions", tmp_path / "label_mha")
+    first, hint = lines(told)
+    assert first == f"error: {tmp_path}: holds 3 images, none of them in split test. [data.empty]"
+    assert hint.startswith(
+        f"'medbench data check psfhs {tmp_path}' counts each split's; --split takes train,"
+    )
+
+
 @no_proc
 @pytest.mark.parametrize(
     "words",
@@ -278,6 +325,10 @@ def test_a_network_that_is_no_onnx_is_refused_in_one_line_alone(tmp_path, capfd,
         (("-c", "hc18", "-m", "baseline/uniform"), "model.task"),
         (("-c", "hc18", "-m", "monai/unet"), "model.form"),
         (("-c", "iugc2024", "-m", "dssau_net", "--platform", "hc18"), "platform.other"),
+        (("-c", "iugc2024", "-m", "dssau_net", "--platform", "kpis-patch"), "platform.other"),
+        (("-c", "kpis_patch", "-m", "dssau_net", "--platform", "kpis-slide"), "platform.other"),
+        (("-c", "kpis_patch", "-m", "dssau_net", "--platform", "brats-docker"), "platform.other"),
+        (("-c", "hc18", "-m", "dssau_net", "--platform", "medperf"), "platform.other"),
     ],
 )
 def test_no_submission_is_described_that_cannot_be_made(words, code, command, tmp_path, monkeypatch):

@@ -107,6 +107,18 @@ def test_another_seed_in_the_declaration_does_not_redraw(place):
     assert error.value.code == "splits.changed"
 
 
+def test_data_without_groups_say_so_and_training_comes_before_the_run(place):
+    _draw(place / "png")
+    lines = declare(place / "png", "ours").lines
+    (groups,) = (line for line in lines if line.startswith("groups: none"))
+    assert "--group" in groups
+    assert [line.split("medbench ")[1] for line in lines[-3:]] == [
+        "data check ours", "train -m smp/unet -c ours", "run -m smp/unet -c ours"
+    ]  # fmt: skip
+    lines = declare(place / "png", "by_patient", Wishes(group=r"(p\d+)_")).lines
+    assert not any(line.startswith("groups: none") for line in lines)
+
+
 def test_folds_test_every_case_once(place):
     _draw(place / "png")
     declare(place / "png", "ours", Wishes(folds=5, group=r"(p\d)_"))

@@ -245,6 +245,18 @@ def test_a_program_is_no_network_to_export(ours):
     assert error.value.code == "export.network"
 
 
+def test_an_export_whose_logits_are_no_numbers_is_refused_and_leaves_no_file(ours, monkeypatch):
+    from medbench.running import export as exporting
+
+    nothing = exporting.Parity(float("nan"), 1e-3, 0.0, "1 random input")
+    monkeypatch.setattr(exporting, "_compare", lambda *_: nothing)
+    request = Request(model="net.py:Net", challenge="ours", weights="none")
+    with pytest.raises(MedbenchError) as error:
+        exporting.export(request, "torchscript", ours / "n.pt", SilentProgress())
+    assert error.value.code == "export.parity"
+    assert not (ours / "n.pt").exists()
+
+
 def test_a_class_that_gives_one_logit_a_class_classes_whole_images(ours):
     rows = _predict("net.py:Whole", ours / "png/images", ours / "out")
     table = (ours / "out/predictions/images.csv").read_text().splitlines()

@@ -110,6 +110,15 @@ def test_a_zip_of_predictions_scores_as_its_folder(psfhs, tmp_path):
     assert any("no prediction 03260.mha in {predictions}" in row.reason for row in finished.rows)
 
 
+def test_a_prediction_in_a_folder_below_the_others_is_named(psfhs):
+    made_release, predictions = psfhs
+    (predictions / "more").mkdir()
+    (predictions / "03260.mha").rename(predictions / "more" / "03260.mha")
+    finished = evaluate("psfhs", predictions, data=made_release.root)
+    reasons = {row.case: row.reason for row in finished.rows if row.status == "missing"}
+    assert "more/03260.mha lies a folder deeper" in reasons["03260"]
+
+
 def linked(archive):
     member = zipfile.ZipInfo("03201.mha")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16

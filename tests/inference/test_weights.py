@@ -1,5 +1,6 @@
 """Checkpoints: what other programs wrap around them comes off, and what does not fit whole is refused."""
 
+import argparse
 import json
 
 import pytest
@@ -47,7 +48,76 @@ WRAPPED = {
     "net_in_model": lambda state: {"model": prefixed(state, "net.")},
     "thop": lambda state: {**state, "total_ops": torch.zeros(1), "stem.total_params": torch.zeros(1)},
     "averaged": lambda state: {**prefixed(state, "module."), "n_averaged": torch.tensor(3)},
+    "fsdp": lambda state: prefixed(state, "_fsdp_wrapped_module."),
+    "recomputed": lambda state: inside(state, "_checkpoint_wrapped_module"),
+    "fabric": lambda state: prefixed(state, "_forward_module."),
+    "opacus": lambda state: prefixed(state, "_module."),
+    "deepspeed": lambda state: {"module": state, "ds_version": "0.14"},
+    "timm_average": lambda state: {"state_dict_ema": state, "epoch": 3},
+    "average_in_ema": lambda state: {"ema": {"module": prefixed(state, "module.")}, "updates": 7},
+    "unusual_entry": lambda state: {"checkpoint": {"model": state}, "optimizer": optimizer(state)},
+    "optimizer_by_name": lambda state: {
+        "model_state": state,
+        "optim": {"state": {"a": {"exp_avg": torch.zeros(2)}}},
+    },
+    "lightning_with_a_loss": lambda state: {
+        "state_dict": {**prefixed(state, "net."), "loss.weight": torch.ones(2)}
+    },
+    "two_prefixes": lambda state: {"state_dict": prefixed(state, "model.backbone.")},
+    "unusual_prefix": lambda state: prefixed(state, "segmentor."),
 }
+
+
+def inside(state, part):
+    """A part of names after the first, as where some layers are wrapped."""
+    return {name.replace(".", f".{part}.", 1): tensor for name, tensor in state.items()}
+
+
+def optimizer(state):
+    moments = {number: {"exp_avg": tensor} for number, tensor in enumerate(state.values())}
+    return {"state": moments, "param_groups": [{"lr": 0.1}]}
+
+
+SEVERAL = {
+    "student_and_teacher": (
+        lambda state: {"student": state, "teacher": state},
+        "weights.several",
+        "student, teacher",
+    ),
+    "average_beside": (
+        lambda state: {**prefixed(state, "online_model."), **prefixed(state, "ema_model.")},
+        "weights.several",
+        "online_model, ema_model",
+    ),
+    "epoch_among_parameters": (lambda state: {**state, "epoch": 3}, "weights.not_a_state_dict", "epoch"),
+    "arguments": (
+        lambda state: {"model": state, "args": argparse.Namespace(lr=1)},
+        "weights.unsafe",
+        "argparse.Namespace",
+    ),
+    "torchscript": (None, "weights.not_a_state_dict", "TorchScript"),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_what_cannot_be_told_is_named(state, tmp_path, name):
+    make, code, word = SEVERAL[name]
+    path = tmp_path / f"{name}.pth"
+    if make is None:
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
+    else:
+        torch.save(make(state), path)
+    network = create_model(MODEL, in_channels=3, num_classes=2)
+    assert word in refused(code, lambda: load_into(network, MODEL, load_checkpoint(path), "file"))
+
+
+def test_parameters_of_eight_bits_are_looked_at(tmp_path):
+    path = tmp_path / "weights.pt"
+    values = torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn)
+    torch.save({"a": values[:1]}, path)
+    assert load_checkpoint(path).state["a"].float().tolist() == [1.0]
+    torch.save({"a": values}, path)
+    refused("weights.not_finite", lambda: load_checkpoint(path))
 
 
 @pytest.mark.parametrize("name", WRAPPED)

@@ -2,14 +2,20 @@
 
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
 
 from medbench.challenges import load_challenge
+from medbench.cli.main import app
+from medbench.core.errors import MedbenchError
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.index_page import _listed
 from medbench.leaderboards.results import build_board, changed_rows, index_of, write_index
+from medbench.running.verify import verify
 
 SHIPPED = Path(__file__).parents[2] / "leaderboards"
 CHALLENGE = load_challenge("acdc")
@@ -104,3 +110,77 @@ def test_no_two_rows_of_the_shipped_index_read_alike():
     values = [re.sub(r'.*<th scope="row"[^>]*>(.*?)</th>.*data-v="([^"]+)".*', r"\1 \2", row) for row in rows]
     assert len(values) == len(set(values))
     assert page.count(">ACDC</a>") == 3
+
+
+def lines_of(page, challenge):
+    """Lines of an index that are of a challenge, without its name and what it alone knows."""
+    lines = [line for line in page.splitlines() if f'<a href="{challenge}/index.html"' in line]
+    plain = (re.sub(r' data-task="[^"]*"|<svg.*?</svg>|<span[^>]*></span>', "", line) for line in lines)
+    return [re.sub(r"<[^>]+>", "|", line).replace(challenge, "") for line in plain]
+
+
+@pytest.fixture
+def with_unknown(boards):
+    """Boards with one of a challenge that is not known here, and an index."""
+    shutil.copytree(boards / "hc18", boards / "ours")
+    write_index(boards)
+    return boards
+
+
+def test_a_board_of_a_challenge_that_is_not_known_here_stays_in_the_index(with_unknown):
+    index = with_unknown / "index.html"
+    own, other = (lines_of(index.read_text(), name) for name in ("ours", "hc18"))
+    assert len(own) == len(other) > 0
+    values = [re.findall(r"\|(-?\d+\.\d+)", line) for line in own]
+    assert values == [re.findall(r"\|(-?\d+\.\d+)", line) for line in other]
+    assert any(values)
+    change(with_unknown, "tvsum")
+    index.unlink()
+    change(with_unknown, "tvsum")
+    assert lines_of(index.read_text(), "ours") == own
+
+
+def test_a_board_that_cannot_be_built_is_told_and_leaves_the_others_alone(with_unknown):
+    (with_unknown / "acdc" / "results.jsonl").write_text('{"key": 1}\n')
+    pages = {name: with_unknown / name / "README.md" for name in ("ours", "tvsum")}
+    for page in pages.values():
+        page.write_text("old")
+    done = CliRunner().invoke(app, ["leaderboard", "build", "--leaderboards", str(with_unknown)])
+    assert done.exit_code == 1
+    assert "ours: its challenge is not known here, so its pages stay as they are" in done.stderr
+    assert "acdc/results.jsonl: lines were added, changed or removed" in done.stderr
+    assert [name for name, page in pages.items() if page.read_text() == "old"] == ["ours"]
+    assert lines_of((with_unknown / "index.html").read_text(), "ours")
+    with pytest.raises(MedbenchError, match="ours: its challenge is not known here"):
+        CliRunner().invoke(
+            app, ["leaderboard", "build", "ours", "--leaderboards", str(with_unknown)], catch_exceptions=False
+        )
+
+
+def test_no_row_of_a_challenge_that_is_not_known_here_is_changed(with_unknown):
+    rows = with_unknown / "ours" / "results.jsonl"
+    before = rows.read_bytes()
+    with pytest.raises(MedbenchError, match="no challenge named 'ours'"):
+        change(with_unknown, "ours", "x")
+    assert rows.read_bytes() == before
+
+
+def test_the_index_of_a_board_that_is_not_known_here_is_not_verified(with_unknown):
+    index = with_unknown / "index.html"
+    index.write_text(index.read_text().replace("Leaderboards", "Boards"))
+    paths = {finding.path for report in verify([], with_unknown) for finding in report.findings}
+    assert with_unknown / "ours" / "results.jsonl" in paths
+    assert index not in paths
+
+
+@pytest.mark.parametrize(
+    ("lock", "write"), [(".", write_index), ("tvsum", lambda b: build_board(b, "tvsum"))]
+)
+def test_pages_are_written_by_one_at_a_time(boards, lock, write):
+    writer = threading.Thread(target=write, args=(boards,))
+    with FileLock(boards / lock / ".lock"):
+        writer.start()
+        writer.join(0.5)
+        assert writer.is_alive()
+    writer.join(60)
+    assert not writer.is_alive()

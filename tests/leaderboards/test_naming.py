@@ -74,6 +74,13 @@ def test_what_learns_nothing_is_not_untrained():
     assert name == "Net"
 
 
+def test_an_exported_network_whose_file_holds_its_weights_is_not_untrained():
+    settings = {"device": "cpu", "model_sha256": "f" * 64}
+    own = {"weights": "none", "weights_sha256": None, "recipe": None, "recipe_changes": None}
+    (name,) = entry_names([row(**own, title="file:net.onnx", settings=settings)])
+    assert name == "file:net.onnx"
+
+
 @pytest.mark.parametrize("apart", ["scoring_sha256", "convention", "manifest_sha256"])
 def test_other_definitions_or_code_of_the_scoring_stand_in_another_table(apart):
     other = row(0.6, key="b" * 64)

@@ -13,6 +13,7 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.metrics import list_metrics
 from medbench.metrics.checks import one_pair as comparing
+from medbench.metrics.checks.empty_masks import outcomes_of_empty_masks
 
 
 def run(*arguments):
@@ -101,3 +102,20 @@ def test_patterns_reach_lesions():
         assert row["value"] == pytest.approx(0.0 if row["id"].startswith("hd95") else 1.0), row["id"]
     with pytest.raises(MedbenchError):
         comparing.compare_pair(Volume(mask), Volume(mask), pattern="kendall")
+
+
+@pytest.mark.parametrize(
+    ("name", "outcomes"),
+    [
+        ("hd95.pooled", ("undefined", "undefined", "undefined")),
+        ("dice", ("undefined", "0", "0")),
+        ("dice.transunet", ("0", "0", "1")),
+        ("hd95.lesionwise.brats2023_gli", ("0", "0", "374")),
+        ("f1.kpis.official", ("0", "0", "0")),
+    ],
+)
+def test_a_definition_says_what_it_gives_for_empty_masks(name, outcomes):
+    assert tuple(outcomes_of_empty_masks(name).values()) == outcomes
+    told = " ".join(run("show", name).stdout.replace("│", " ").split())
+    words = zip(("both masks", "only the prediction", "only the reference"), outcomes, strict=True)
+    assert all(f"{which}: {outcome}" in told for which, outcome in words)

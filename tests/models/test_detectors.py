@@ -153,3 +153,18 @@ def test_images_of_challenges_of_boxes_are_padded_and_others_are_not():
     assert boxes.contract().padded
     assert not masks.contract().padded
     assert boxes.recipe_family == "boxes"
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_answers_that_are_no_numbers_are_never_no_boxes(name, value):
+    """torchvision leaves out boxes whose score is no number, as if nothing were there."""
+    torch.manual_seed(0)
+    network = medbench.create_model(name, num_classes=1)
+    last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)][-1]
+    last.bias.data.fill_(value)
+    predictor = NetworkPredictor(network, InputContract(size=64), tasks=("boxes",))
+    sample = Sample(Case("a", {}), np.zeros((1, 64, 64, 3), np.uint8), frozenset({"boxes"}))
+    with pytest.raises(MedbenchError) as caught:
+        predictor.predict(sample)
+    assert caught.value.code == "network.not_finite"

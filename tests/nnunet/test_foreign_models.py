@@ -387,3 +387,27 @@ def test_a_folder_of_an_older_nnunet_answers_as_the_same_network_of_today(model_
     (model_folder / "plans.json").write_text(json.dumps(plans))
     older = predictor_of(model_folder, tmp_path / "old")
     np.testing.assert_array_equal(older.predict(sample)["label_map"], expected)
+
+
+def test_what_is_no_fold_is_no_network(model_folder, tmp_path):
+    """Copies that somebody kept beside the folds, and what a Mac leaves, are never averaged with them."""
+    own = model_folder / "fold_0" / "checkpoint_final.pth"
+    for name in ("fold_0_old", "fold_x", "fold_0 copy"):
+        (model_folder / name).mkdir()
+        shutil.copy(own, model_folder / name / own.name)
+    (model_folder / "fold_1").mkdir()
+    (model_folder / "fold_1" / "._checkpoint_final.pth").write_bytes(b"x")
+    (model_folder / "fold_2").mkdir()
+    shutil.copy(own, model_folder / "fold_2" / "checkpoint_latest.pth")
+    (model_folder / "fold_all").mkdir()
+    shutil.copy(own, model_folder / "fold_all" / "checkpoint_best.pth")
+    checkpoint = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert checkpoint.facts["nnunet"]["folds"] == ["0"]
+
+
+def test_descriptions_of_the_first_nnunet_and_without_channels_are_refused_by_name():
+    cvc = load_challenge("cvc_clinicdb")
+    refused("nnunet.labels", lambda: class_table({"labels": {"0": "background", "1": "polyp"}}, cvc, "m"))
+    for data in ({}, {"channel_names": ["R", "G", "B"]}, {"channel_names": {"R": "0"}}):
+        refused("nnunet.channels", lambda data=data: channel_order(data, cvc, "m"))
+    assert channel_order({"channel_names": {"0": "X-ray"}}, load_challenge("siim_pneumothorax"), "m") == [0]

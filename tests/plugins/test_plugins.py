@@ -246,6 +246,12 @@ def test_every_file_of_an_editable_package_is_in_its_hash(tmp_path, monkeypatch)
         ("import medbench\nmedbench.register_metric(5)\n", "metric.definition", "is no Convention but int"),
         ("import medbench\nmedbench.register_task(5)\n", "task.class", "is int, not a Task"),
         ("import medbench\nmedbench.register_platform('lab', int)\n", "platform.class", "no subclass"),
+        (
+            "import medbench\nfrom medbench.submissions.platforms.folders import FolderPlatform\n"
+            "medbench.register_platform('lab', type('Lab', (FolderPlatform,), {'name': 'lab'}))\n",
+            "platform.class",
+            "lacks place",
+        ),
         ("import medbench\nmedbench.register_challenge('lab', int)\n", "challenge.factory", "returns int"),
     ],
 )

@@ -10,7 +10,7 @@ import warm_python
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.models import model_entry
-from medbench.profiling.profile import Request, plan, present_devices, profile
+from medbench.profiling.profile import ProfileRequest, plan, present_devices, profile
 from medbench.profiling.records import PROFILES, add_profiles, read_profiles
 from medbench.profiling.requests import choose_models, parse_bytes, parse_shape
 from medbench.profiling.tables import cost_table, machine_table, peak_text, published_table
@@ -27,7 +27,7 @@ def invoke(*arguments):
 def measured(tmp_path_factory):
     """Two networks at two batch sizes, kept."""
     board = tmp_path_factory.mktemp("board")
-    request = Request(
+    request = ProfileRequest(
         ("medformer.test", "mslau_net.test"),
         shape=(3, 64, 64),
         batches=(1, 2),
@@ -150,14 +150,16 @@ def test_words():
     assert (parse_bytes("1.5GiB"), parse_bytes("100 MB"), parse_bytes("7")) == (3 << 29, 10**8, 7)
     assert choose_models(["smp/u*", "smp/unet"])[0] == "smp/unet"
     assert "cpu" in present_devices(["all"])
-    (workload,) = plan(Request(("mslau_net",)))
+    (workload,) = plan(ProfileRequest(("mslau_net",)))
     assert (workload.shape, workload.num_classes, workload.batch) == ((3, 224, 224), 9, 1)
 
 
 def test_a_sequence_is_measured_with_what_else_its_network_takes(monkeypatch):
     monkeypatch.setattr("medbench.profiling.memory.subprocess", SimpleNamespace(run=warm_python.run))
     shape = (100, 48)
-    (result,) = profile(Request(("fulltransnet.test",), shape=shape, batches=(2,), threads=1, seconds=0.2))
+    (result,) = profile(
+        ProfileRequest(("fulltransnet.test",), shape=shape, batches=(2,), threads=1, seconds=0.2)
+    )
     record = result.record
     assert (record.shape, record.batch) == (shape, 2)
     assert record.cost.activation_bytes > 0
@@ -179,7 +181,7 @@ def test_a_sequence_is_measured_with_what_else_its_network_takes(monkeypatch):
 )
 def test_inputs_that_a_model_cannot_take_are_refused(model, changes, text):
     with pytest.raises(MedbenchError, match=text) as failure:
-        plan(Request((model,), **changes))
+        plan(ProfileRequest((model,), **changes))
     assert failure.value.code == "profile.input"
 
 

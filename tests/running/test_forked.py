@@ -1,5 +1,6 @@
 """Calls in a forked process: whatever they raise or give reaches who waits for it, and none waits in vain."""
 
+import multiprocessing
 import os
 import sys
 import threading
@@ -94,6 +95,34 @@ def test_large_calls_and_large_results_do_not_wait_for_each_other(process):
     content = bytes(1 << 20)
     results = [process.submit(large, content) for _ in range(4)]
     assert [len(result.result()) for result in results] == [len(content)] * 4
+
+
+@pytest.mark.parametrize("size", [5 << 10, 9 << 10, 15 << 10])
+def test_small_pipes_hold_nobody_up(monkeypatch, size):
+    """The pipes of a user who has many hold 8 KiB: a call and the last result waited for each other."""
+    fcntl = pytest.importorskip("fcntl")
+    pipe = multiprocessing.Pipe
+
+    def small_pipe(duplex):
+        ends = pipe(duplex=duplex)
+        fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 8 << 10)
+        return ends
+
+    monkeypatch.setattr(multiprocessing, "Pipe", small_pipe)
+    process, lengths = Forked(int, ()), []
+
+    def work():
+        calls = [process.submit(large, bytes(1 << 20))]
+        for _ in range(4):
+            calls.append(process.submit(large, bytes(size)))
+            lengths.append(len(calls.pop(0).result()))
+        lengths.append(len(calls.pop().result()))
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(20)
+    assert lengths == [1 << 20, *[size] * 4]
+    process.close(wait=True)
 
 
 def test_a_dead_process_is_told_by_every_call(process):

@@ -17,7 +17,7 @@ from medbench.challenges.mimic_cxr.sample import write_sample
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.inference.weights import load_checkpoint
-from medbench.running.pretrain import ABLATIONS, PretrainRequest, ablate, pretrain
+from medbench.running.pretrain import ABLATIONS, PretrainRequest, ablate, own_recipe, pretrain
 from medbench.running.retrieve import retrieve
 from medbench.running.zero_shot import read_prompts, zero_shot_options
 from medbench.training.hardware import Hardware
@@ -184,6 +184,18 @@ def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, p
     for name, figure in record["evaluation"].items():
         if name != "findings":
             assert figures[name]["value"] == pytest.approx(figure["value"], abs=1e-9), name
+
+
+def test_without_a_recipe_the_sample_alone_is_learnt_quickly(pairs_folder, tmp_path, monkeypatch):
+    """Field case: real data that MEDBENCH_DATA named were learnt by the recipe of the sample."""
+    monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+    assert own_recipe(PretrainRequest()) == "quick"
+    assert own_recipe(PretrainRequest(data=pairs_folder)) == "quick"
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
+    assert own_recipe(PretrainRequest()) == "quick"
+    own = tmp_path / "mimic_cxr"
+    own.mkdir()
+    assert own_recipe(PretrainRequest()) == own_recipe(PretrainRequest(data=own)) == "default"
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def whole(place, one_thread, tmp_path_factory):
 def test_costs_are_counted_before_the_start(whole):
     plan = whole[0]
     assert [cost.cells for cost in plan.costs] == [2, 2, 2]
-    by_model = {cost.entry[0]: cost for cost in plan.costs}
+    by_model = {cost.entry.model: cost for cost in plan.costs}
     broken = by_model["broken"]
     assert (broken.parameters, broken.macs) == (2 * 3 + 2, 2 * 3 * 128**2)
     assert broken.training_flops == 2 * broken.macs * 3 * broken.samples * 2
@@ -115,7 +115,7 @@ def test_a_failed_cell_stops_no_other_and_the_quick_pass_finds_it(whole):
     reason = "in the quick pass: RuntimeError: the tenth model has a typo"
     assert {outcome.reason for outcome in board.outcomes if outcome.status == "failed"} == {reason}
     (population,) = board.populations
-    assert [line.entry[0] for line in population.lines] == ["dssau_net.test", "mslau_net.test"]
+    assert [line.entry.model for line in population.lines] == ["dssau_net.test", "mslau_net.test"]
     assert list(population.incomplete) == [("broken", "", "quick")]
     failures = [place for place, line in enumerate(lines) if "typo" in line]
     first_result = next(place for place, line in enumerate(lines) if "dssau_net.test" in line)

@@ -7,8 +7,9 @@ import torch
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 from medbench.inference.predictor import InputContract
-from medbench.training.box_data import BoxData, BoxedImages, BoxSampler
+from medbench.training.box_data import BoxData, BoxedImages, rarity_chances
 from medbench.training.box_task import BoxTask
+from medbench.training.epoch_keys import ShuffledSampler
 from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import BoxRecipe, list_recipes, load_recipe
@@ -73,9 +74,8 @@ def test_content_of_a_batch_depends_on_seed_epoch_and_position_alone():
 
 def test_rare_classes_and_images_without_boxes_come_up_more_often():
     classes = [(0,)] * 80 + [(0, 1)] * 5 + [()] * 15
-    plain = BoxSampler(range(100), classes, recipe())
-    assert sorted(index for _, index in plain) == list(range(100))
-    sampler = BoxSampler(range(100), classes, recipe(class_balance="sampling"))
+    assert sorted(index for _, index in ShuffledSampler(range(100), 0)) == list(range(100))
+    sampler = ShuffledSampler(range(100), 0, rarity_chances(classes))
     drawn = []
     for epoch in range(60):
         sampler.set_epoch(epoch)
@@ -84,6 +84,9 @@ def test_rare_classes_and_images_without_boxes_come_up_more_often():
     factors = np.sqrt([100 / 85] * 80 + [100 / 5] * 5 + [100 / 15] * 15)
     for part in (slice(0, 80), slice(80, 85), slice(85, 100)):
         assert share[part].sum() == pytest.approx(factors[part].sum() / factors.sum(), abs=0.02)
+    for balance, draws in (("none", False), ("sampling", True)):
+        data = BoxData(images(), recipe(class_balance=balance, validation="none"), CONTRACT)
+        assert (data.sampler.chances is not None) == draws
 
 
 def test_groups_are_held_out_whole_and_nothing_to_learn_is_refused():

@@ -14,8 +14,9 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.weights import load_checkpoint
 from medbench.training.class_data import ImageClassData, drawing
 from medbench.training.class_task import ImageClassTask, class_weights
-from medbench.training.fit import Hardware, Learner, fit, training_summary
+from medbench.training.fit import Hardware, Learner, fit
 from medbench.training.recipes import ImageClassRecipe, list_recipes, load_recipe
+from medbench.training.result_files import training_summary
 
 CONTRACT = InputContract(32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 COUNTS = (12, 6, 2)

@@ -135,6 +135,26 @@ def test_black_squares_leave_labels_alone_and_other_moves_take_them_along():
     assert 10 < moved < 36
 
 
+def test_a_turn_shows_reflections_beyond_the_edges_where_the_authors_programs_do():
+    from torchvision import tv_tensors
+
+    from medbench.training.image_augmentation import augmentation
+
+    augment = augmentation("flip_scale_drop")
+    assert augment is not None
+    ramp = torch.arange(1, 65, dtype=torch.uint8).repeat(64, 1).expand(3, -1, -1)
+    ones = torch.ones((64, 64), dtype=torch.uint8)
+    turns = 0
+    for seed in range(24):
+        torch.manual_seed(seed)
+        image, labels = augment(tv_tensors.Image(ramp), tv_tensors.Mask(ones))
+        assert image.shape == ramp.shape
+        assert torch.equal(labels, ones), "no corner is filled with background"
+        steps = image[0, 1:].int() - image[0, :-1].int()
+        turns += bool(((steps != 0) & (image[0, 1:] > 0) & (image[0, :-1] > 0)).any())
+    assert 2 < turns < 15
+
+
 def test_no_labels_is_an_error():
     from medbench.training.data import TrainingData
 

@@ -14,7 +14,7 @@ from medbench.core.progress import SilentProgress
 from medbench.core.sample import TrainingVolume, VolumeSample
 from medbench.inference.volumes import VolumeContract
 from medbench.training.distillation_task import ModalityDistillationTask
-from medbench.training.fit import RESUME, SUMMARY, Hardware, Learner, fit, training_summary
+from medbench.training.fit import Hardware, Learner, fit
 from medbench.training.modality_distillation import (
     class_shares,
     deep_supervision,
@@ -23,6 +23,7 @@ from medbench.training.modality_distillation import (
     weighted_cross_entropy_dice,
 )
 from medbench.training.recipes import list_recipes, load_recipe
+from medbench.training.result_files import RESUME, SUMMARY, training_summary
 from medbench.training.volumes import VolumeData
 
 SIDE = 32
@@ -159,6 +160,27 @@ def test_rates_of_the_encoders_are_scaled_for_the_step_alone():
     learner.optimizer_step(0, 0, Recorder(), None)
     assert used == pytest.approx([0.25 * 0.5, 0.25 * 1.5, 0.25])
     assert [group["lr"] for group in groups] == [0.25] * 3
+
+
+def test_every_parameter_decays_or_matrices_alone_as_the_recipe_says():
+    for name in ("default", "complete", "myops2020", "quick"):
+        assert load_recipe("dmaf_net", name).decay == "all", "PASSION's AdamW decays every parameter"
+    learner = task(decay="matrices", weight_decay=0.5)
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in learner.configure_optimizers().param_groups
+        for parameter in group["params"]
+    }
+    of_network = list(learner.network.parameters())
+    assert {id(parameter) for parameter in of_network} == decays.keys()
+    assert all(decays[id(parameter)] == (0.5 if parameter.ndim > 1 else 0.0) for parameter in of_network)
+    for number, encoder in enumerate(learner.network.encoders):
+        numbers = {
+            group.get("modality")
+            for group in learner.configure_optimizers().param_groups
+            if {id(p) for p in group["params"]} & {id(p) for p in encoder.parameters()}
+        }
+        assert numbers == {number}
 
 
 def test_losses_fall_on_two_cases():

@@ -1,9 +1,13 @@
 """Two processes train together: they share each step's batch, validate together, and one of them writes."""
 
+import contextlib
 import json
+import os
 import runpy
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -154,3 +158,64 @@ def test_a_part_of_a_batch_without_classes_does_not_stop_the_others(trained):
     )
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=0.02, atol=2e-4)
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from medbench.core.progress import SilentProgress
+from medbench.core.sample import TrainingImage
+from medbench.inference.predictor import InputContract
+from medbench.training.fit import Hardware, Learner, fit
+from medbench.training.recipes import load_recipe
+
+def image(number):
+    def read(size):
+        return np.full((size, size, 3), number, np.uint8), np.zeros((size, size), np.uint8)
+    return TrainingImage(f"i{number}", f"g{number}", read, True)
+
+recipe = load_recipe("dssau_net", "default", image_size=16, batch_size=4, epochs=100_000, validation="none")
+fit(
+    Learner(lambda: nn.Conv2d(3, 2, 3, padding=1), InputContract(16), 2), [image(n) for n in range(8)],
+    recipe, Path(sys.argv[1]), {}, hardware=Hardware("cpu", 2), progress=SilentProgress(),
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive  # that the handler interrupts is tested in one process too
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the first process", "to all processes"])
+def test_sigterm_ends_all_processes_and_keeps_the_state(tmp_path, send):
+    """Field case: the processes waited for one another in the trainer's handler, every second time."""
+    script, state = tmp_path / "script.py", tmp_path / "training" / "resume.ckpt"
+    script.write_text(ENDLESS)
+    settings = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "err").open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, script, state.parent], stderr=stream, env=settings, start_new_session=True
+        )
+    until = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
+    send(process.pid, signal.SIGTERM)
+    try:
+        process.wait(60)
+        while time.monotonic() < until and _lives(process.pid):
+            time.sleep(0.1)
+        assert not _lives(process.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "KeyboardInterrupt" in (tmp_path / "err").read_text()
+    assert torch.load(state, weights_only=True)["global_step"] > 0
+
+
+def _lives(group):
+    """Whether a process of a group is there that has not ended."""
+    told = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True)
+    lines = map(str.split, told.stdout.splitlines())
+    return any(own == str(group) and "Z" not in state for own, state in lines)

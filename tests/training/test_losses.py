@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medbench.training.losses import batch_dice, segmentation_loss
+from medbench.training.losses import held_out_dice, segmentation_loss
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_perfect_prediction_has_little_loss_and_full_dice(pair):
     _, labels = pair
     logits = functional.one_hot(labels, 3).permute(0, 3, 1, 2).float() * 50
     assert segmentation_loss("cross_entropy_dice", 3)(logits, labels) < 1e-3
-    assert batch_dice(logits, labels, 3) == 1
+    assert held_out_dice(logits, labels, 3) == 1
 
 
 def test_squared_dice_is_the_formula_with_the_background(pair):

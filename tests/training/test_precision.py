@@ -16,10 +16,11 @@ from medbench.inference.volumes import VolumeContract
 from medbench.models import devices
 from medbench.training.data import TrainingData
 from medbench.training.division import Division
-from medbench.training.fit import Learner, fit, training_summary
+from medbench.training.fit import Learner, fit
 from medbench.training.gradients import BAD_STEPS, SCALED_BAD_STEPS, GradientGuard
 from medbench.training.hardware import Hardware, hardware_for, present_hardware
 from medbench.training.recipes import FOLDER, Recipe, list_recipes, load_recipe, load_recipe_as
+from medbench.training.result_files import training_summary
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
 from medbench.training.task import SegmentationTask

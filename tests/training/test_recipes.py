@@ -12,7 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.models import model_entries
 from medbench.running.networks import plan_network, recipe_for
 from medbench.running.train import outline_training
-from medbench.training.recipes import FOLDER, list_recipes, load_recipe, load_recipe_as
+from medbench.training.recipes import FOLDER, list_recipes, load_recipe, load_recipe_as, recipe_document
 
 COLUMNS = (
     *("optimizer", "learning_rate", "weight_decay", "schedule", "loss"),
@@ -71,6 +71,38 @@ def test_a_training_takes_the_papers_recipe_on_the_papers_data(model, challenge)
     assert plan["start"]["value"] == "fresh weights"
 
 
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+INPUTS = {
+    ("brau_net_pp", "synapse"): (224, *HALF, 7),
+    ("brau_net_pp", "isic2018"): (256, *IMAGENET, 8),
+    ("brau_net_pp", "cvc_clinicdb"): (256, *IMAGENET, 8),
+    ("brau_net_pp.isic", "isic2018"): (256, *IMAGENET, 8),
+    ("brau_net_pp.isic", "synapse"): (224, *HALF, 7),
+    ("mslau_net", "synapse"): (224, *HALF, None),
+    ("mslau_net", "cvc_clinicdb"): (256, *IMAGENET, None),
+    ("mslau_net", "isic2018"): (256, *IMAGENET, None),
+    ("medformer_tiny", "isic2018"): (256, *IMAGENET, 8),
+    ("medformer_small", "isic2018"): (256, *IMAGENET, 8),
+    ("medformer_small", "cvc_clinicdb"): (256, *IMAGENET, 8),
+    ("medformer_small", "synapse"): (224, *HALF, 7),
+    ("medformer_base", "synapse"): (224, *HALF, 7),
+    ("medformer_base", "isic2018"): (256, *IMAGENET, 8),
+    ("medformer_base", "cvc_clinicdb"): (256, *IMAGENET, 8),
+}
+"""Model and challenge -> size, mean, deviation and regions a side in the program of that data set."""
+
+
+@pytest.mark.parametrize(("model", "challenge"), INPUTS)
+def test_a_network_sees_the_input_of_the_authors_program_for_the_data_set(model, challenge):
+    network = plan_network(model, load_challenge(challenge), {})
+    contract = network.contract()
+    options = {name: option.default for name, option in network.entry.options.items()} | network.all_options
+    assert (contract.size, contract.mean, contract.std, options.get("n_win")) == INPUTS[model, challenge]
+    assert (contract.scale, contract.channel_order) == (255.0, "RGB")
+    assert recipe_for(load_challenge(challenge), network, None).image_size == contract.size
+
+
 def test_a_trainer_of_nnunets_decides_what_the_recipe_does_not():
     plan = outline_training("nnunet", "synapse", recipe_changes={"trainer": "nnUNet_Primus_M_Trainer"})
     settings = {name: entry["value"] for name, entry in plan["settings"].items()}
@@ -102,6 +134,20 @@ def test_each_setting_names_where_it_comes_from():
     stained = outline_training("smp/unet", "kpis_patch")["settings"]["augmentation"]
     assert stained == {"value": "stain", "source": "card of kpis_patch"}
     assert outline_training("smp/unet", "kpis_patch")["settings"]["epochs"]["source"] == "medbench"
+
+
+def test_recipes_of_published_programs_name_them():
+    for family, name, program in (
+        ("boxes", "retinanet", "references/detection"),
+        ("landmarks", "official", "IUGC2025@bc8fce2"),
+        ("image_labels", "linear_probe", "CM-CGNS@4e75806"),
+    ):
+        document = recipe_document(family, name)
+        assert program in document.of("learning_rate")
+        assert document.of("validation") == "medbench"
+    for family in ("image_classes", "image_labels"):
+        probe = load_recipe(family, "linear_probe")
+        assert (probe.seed, probe.decay, probe.optimizer, probe.weight_decay) == (43, "all", "adamw", 1e-6)
 
 
 def test_every_recipe_that_a_card_or_a_family_names_is_there():
@@ -184,6 +230,13 @@ def test_values_of_other_kinds_of_recipes_are_checked_too():
         ("fulltransnet", "tvsum", {"loss": "bcee"}),
         ("nnunet", "psfhs", {"planner": "ResEncN"}),
         ("nnunet", "psfhs", {"epochs": 0}),
+        ("nnunet", "psfhs", {"folds": []}),
+        ("nnunet", "psfhs", {"folds": 1.5}),
+        ("nnunet", "psfhs", {"folds": True}),
+        ("nnunet", "psfhs", {"folds": [0, "1"]}),
+        ("smp/unet", "psfhs", {"name": "quick"}),
+        ("smp/unet", "psfhs", {"family": "generic"}),
+        ("torchvision/retinanet_resnet18_fpn", "cvc_clinicdb_boxes", {"least_scale": 3.0}),
     ):
         with pytest.raises(MedbenchError) as caught:
             outline_training(model, challenge, recipe_changes=changes)
@@ -224,6 +277,7 @@ def test_what_is_wrong_inside_a_setting_is_refused_before_data_are_drawn(
         (("--devices", "two"), "training.devices"),
         (("--devices", "0"), "training.devices"),
         (("--split", "trian"), "split.unknown"),
+        (("--recipe-set", "epochs=3", "--recipe-set", "epochs=5"), "option.malformed"),
     ],
 )
 def test_the_plan_is_refused_where_the_training_would_be(words, code):

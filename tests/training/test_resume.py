@@ -20,9 +20,10 @@ from medbench.core.sample import Boxes, TrainingBoxes, TrainingImage, TrainingVo
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.training import fit as fitting
-from medbench.training.fit import RESUME, Learner, fit
+from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import load_recipe, load_recipe_as
+from medbench.training.result_files import RESUME
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
 from small_trainings import (
@@ -236,6 +237,24 @@ def test_an_interruption_is_one_from_python_and_leaves_the_next_one_alone(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         segmentation(tmp_path / "part", Hardware("cpu", 1, workers=0), Interrupting())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_sigterm_interrupts_in_the_middle_of_a_step_and_leaves_the_next_one_alone(tmp_path):
+    """Field case: on several devices the trainer's own handler waited for the other processes."""
+
+    class Ending(SilentProgress):
+        goes_on = False
+
+        def advance(self, steps=1, note=""):
+            if note:
+                os.kill(os.getpid(), signal.SIGTERM)
+                self.goes_on = True
+
+    before, ending = signal.getsignal(signal.SIGTERM), Ending()
+    with pytest.raises(KeyboardInterrupt):
+        segmentation(tmp_path / "part", Hardware("cpu", 1, workers=0), ending)
+    assert not ending.goes_on
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.slow

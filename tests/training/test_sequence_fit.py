@@ -18,8 +18,9 @@ from medbench.models.blocks import local_global_attention
 from medbench.models.blocks.in_parts import in_parts
 from medbench.models.fulltransnet import frame_scores, frame_scores_of
 from medbench.training import sequence_fit as sequences
-from medbench.training.fit import RESUME, SUMMARY, Hardware
+from medbench.training.fit import Hardware
 from medbench.training.recipes import list_recipes, load_recipe_as
+from medbench.training.result_files import RESUME, SUMMARY
 from medbench.training.sequence_recipe import SequenceRecipe
 from medbench.training.summary_losses import summary_loss
 
@@ -135,9 +136,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
         patch.setattr(sequences._Course, "_keep", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path / "parts", recipe(), **TINY)
-    assert (tmp_path / "parts" / RESUME).exists()
+    state = torch.load(tmp_path / "parts" / RESUME, weights_only=True)
     resumed = torch.load(fit(tmp_path / "parts", recipe(), **TINY), weights_only=True)
-    assert json.loads((tmp_path / "parts" / SUMMARY).read_text())["resumed"]
+    summary = json.loads((tmp_path / "parts" / SUMMARY).read_text())
+    assert summary["resumed"]
+    assert summary["cpu_s"] > state["cpu_s"] > 0, "what the interrupted call took counts too"
+    assert summary["cpu_s_first_step"] == round(state["cpu_s_first_step"], 2)
     assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
     assert not (tmp_path / "parts" / RESUME).exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ def _faults(entry: Mapping[str, Any], columns: Mapping[str, MetricSpec]) -> Iter
         words = entry.get(name)
         if not isinstance(words, str) or not words.strip():
             yield f"has no {name}"
+    if str(entry.get("place")) in re.split(r"[,;] *", str(entry.get("source"))):
+        yield "says its place in its source too"
     for name in entry.keys() - ALLOWED:
         yield f"has an unknown entry '{name}'"
     for name, value in entry.get("metrics", {}).items():

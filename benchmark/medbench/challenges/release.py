@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,11 +113,13 @@ class Release(abc.ABC):
     def shown_sha256(self, path: Path, role: Role) -> str | None:
         """SHA-256 of what a file shows, whatever its format; ``None`` where it cannot be told from others.
 
+        Mirrored and turned copies of an image have the same; simple label maps may well be alike so.
+
         Args:
             path: of one of a case's files.
             role: ``image`` or ``label map``.
         """
-        return shown_sha256(path)
+        return shown_sha256(path, any_way_round=role == "image")
 
     def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
         """Write the synthetic sample into ``root`` in the challenge's own layout.
@@ -212,6 +215,21 @@ class Release(abc.ABC):
             return MedbenchError("data.missing", f"{root}: there is no such folder.", self.data_hint)
         return MedbenchError(
             "data.layout_unknown",
-            f"{root}: holds no {self.card.title} data (looked for {', '.join(expected)}).",
+            f"{root}: holds no data of {self.card.title} (looked for {', '.join(expected)}).",
             self.data_hint,
+        )
+
+    def empty_split(self, root: Path, split: str, contents: str) -> MedbenchError:
+        """The error for a release, or a part of it, that has nothing of a split.
+
+        Args:
+            root: folder of the release.
+            split: the split that is asked for.
+            contents: what the folder has, counted, such as ``45 images``.
+        """
+        return MedbenchError(
+            "data.empty",
+            f"{root}: holds {contents}, none of them in split {split}.",
+            f"'medbench data check {self.card.name} {shlex.quote(str(root))}' counts each split's; "
+            f"--split takes {', '.join(name for name in self.splits if name != split)}.",
         )

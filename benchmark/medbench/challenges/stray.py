@@ -15,7 +15,7 @@ from medbench.io import images
 from medbench.io.gate.listing import list_folder
 
 Role = Literal["image", "label map"]
-REMOVE = "Scores on it would be of training data: remove one of them."
+REMOVE = "Scores on it would be of training data, mirrored or turned as it may be: remove one of them."
 TABLES = (".csv", ".tsv", ".json", ".txt", ".md", ".h5", ".hdf5", ".npz", ".avi", ".mp4", ".mkv", ".svs")
 """Types that releases hold besides images."""
 

@@ -227,11 +227,12 @@ def page_place(path: Path | None) -> Path | None:
             page.
     """
     from medbench.core.errors import MedbenchError
+    from medbench.core.folders import at_home
     from medbench.core.writable import refuse_unwritable
 
     if path is None:
         return None
-    place = path.expanduser()
+    place = at_home(path)
     if place.is_dir():
         raise MedbenchError("output.folder", f"{path}: is a folder, not a page.", "Name a file: page.html.")
     if not place.parent.is_dir():

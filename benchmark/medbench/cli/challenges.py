@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.task import titles
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
+
+SPLITS_IN_LIST = 8
 
 app = typer.Typer(invoke_without_command=True, help="List the challenges, or show one.")
 
@@ -67,6 +70,13 @@ def _splits(challenge: Challenge) -> str:
     )
 
 
+def _first_splits(splits: list[str]) -> str:
+    """The splits of a challenge, of many the first and how many there are."""
+    if len(splits) <= SPLITS_IN_LIST:
+        return ", ".join(splits)
+    return f"{', '.join(splits[:SPLITS_IN_LIST])}, … ({len(splits)} in all)"
+
+
 Match = Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")]
 
 
@@ -75,6 +85,9 @@ def list_all(context: typer.Context, match: Match = "*", as_json: arguments.AsJs
     """List the challenges."""
     if context.invoked_subcommand is None:
         list_challenges(match, as_json)
+        return
+    hint = f"Write it behind {context.invoked_subcommand}, where that takes it."
+    refuse_ignored(context, ("match", "as_json"), f"before {context.invoked_subcommand}", hint)
 
 
 @app.command("list")
@@ -95,7 +108,7 @@ def list_challenges(match: Match = "*", as_json: arguments.AsJson = False) -> No
             str(fact["name"]),
             str(fact["title"]),
             str(fact["task"]),
-            ", ".join(fact["splits"]),
+            _first_splits(fact["splits"]),
             str(fact["license"]),
         )
         for fact in facts

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from medbench.leaderboards.compare import Difference
     from medbench.records.reading import Run
@@ -22,6 +23,7 @@ _LEVEL = 0.05
 
 
 def command(
+    context: typer.Context,
     runs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -87,7 +89,7 @@ def command(
     from medbench.records.tables import data_words
 
     if html is None:
-        _refuse_ignored({"--data": data, "--prediction-folder": folders})
+        refuse_ignored(context, ("data", "folders"), "without --html", "Give --html FILE.")
     boards = leaderboards or leaderboards_folder()
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
@@ -117,21 +119,6 @@ def command(
         typer.echo(f"Page: {html}")
 
 
-def _refuse_ignored(options: Mapping[str, object]) -> None:
-    """Refuse options of the page where none is written.
-
-    Raises:
-        MedbenchError: ``option.ignored``.
-    """
-    from medbench.core.errors import MedbenchError
-
-    for name, value in options.items():
-        if value:
-            raise MedbenchError(
-                "option.ignored", f"{name} has no effect without --html.", "Give --html FILE."
-            )
-
-
 def _same(runs: Sequence[Run]) -> list[str]:
     """Which runs stand there twice, so that a difference of 0 says nothing."""
     counts = Counter((run.record.key, run.title) for run in runs)
@@ -155,68 +142,23 @@ def _lost(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _chance(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _print_means(title: str, differences: Sequence[Difference]) -> None:
     """Differences of the metrics as the challenge aggregates them."""
     from medbench.cli.console import print_table
-    from medbench.records.tables import interval, number
+    from medbench.leaderboards.compare_cells import difference_cells, difference_headings
 
-    margin = differences[0].margin
-    headings = ["metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
-                "least p", "cases, groups"]  # fmt: skip
-    if margin is not None:
-        headings.insert(5, "equivalence p")
-    rows = []
-    for d in differences:
-        unit = d.metric.unit
-        sign = "+" if d.difference is not None and d.difference >= 0 else ""
-        row = [
-            _metric(d),
-            number(d.values[0], unit),
-            number(d.values[1], unit),
-            sign + number(d.difference, unit),
-            interval(d.interval.low, d.interval.high, unit),
-            _chance(d.p_permutation),
-            _chance(d.p_permutation_holm),
-            _chance(d.least_p),
-            f"{d.cases}" + (f" (−{d.left_out})" if d.left_out else "") + f", {d.groups}",
-        ]
-        if margin is not None:
-            row.insert(5, _chance(d.p_equivalence))
-        rows.append(tuple(row))
-    print_table(title, headings, rows, wrap=(0,))
+    rows = [difference_cells(difference) for difference in differences]
+    print_table(title, difference_headings(differences[0]), rows, wrap=(0,))
 
 
 def _print_groups(title: str, differences: Sequence[Difference]) -> None:
     """The groups' mean differences."""
     from medbench.cli.console import print_table
+    from medbench.leaderboards.compare_cells import GROUP_HEADINGS, group_cells
 
-    headings = ("metric", "better", "equal", "worse", "rank-biserial", "Wilcoxon p", "Holm")
-    rows = [
-        (
-            _metric(d),
-            str(d.by_group.wins),
-            str(d.by_group.ties),
-            str(d.by_group.losses),
-            "–" if d.by_group.rank_biserial is None else f"{d.by_group.rank_biserial:+.2f}",
-            _chance(d.p_wilcoxon),
-            _chance(d.p_wilcoxon_holm),
-        )
-        for d in differences
-        if d.by_group
-    ]
+    rows = [group_cells(difference) for difference in differences if difference.by_group]
     if rows:
-        print_table(title, headings, rows, wrap=(0,))
-
-
-def _metric(difference: Difference) -> str:
-    from medbench.records.tables import heading
-
-    protocol = difference.metric.protocol
-    return heading(difference.metric) + (f" ({protocol})" if protocol else "")
+        print_table(title, GROUP_HEADINGS, rows, wrap=(0,))
 
 
 def _print_standings(title: str, standings: Sequence[Standing]) -> None:

@@ -8,7 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,6 +17,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.extras import missing_package
 from medbench.core.text import printable
 from medbench.core.writable import of_system
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN_EVERY_S = 10.0
 PIPED_WIDTH = 160
@@ -59,32 +63,55 @@ def print_table(
 
     Without headings the table has no line of headings. With ``lines`` the cells keep their line breaks. The
     table is as wide as the terminal, in a pipe as ``COLUMNS`` or 160; wider where a narrower one would lose
-    text or break words.
+    text or break words even with headings folded, no spaces beside the lines, and intervals below their
+    values.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(soft_wrap=False, stderr=error)
-    if not console.is_terminal:
-        console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
+    console = _console(error)
     texts = [[_lines(cell) if lines else printable(cell, None) for cell in row] for row in rows]
-    widths = _widths(headings, texts, wrap, console.width)
-    console.width = max(console.width, sum(widths) + 3 * len(widths) + 1)
-    table = Table(title=Text(title) if title else None, title_justify="left", show_header=any(headings))
+    layout = _layout(headings, texts, wrap, console.width)
+    console.width = max(console.width, layout.width)
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        show_header=any(headings),
+        padding=(0, layout.padding),
+    )
     for position, name in enumerate(headings):
         figures = [row[position] for row in texts]
         numeric = position not in wrap and any(figures) and all(map(_is_figure, figures))
         table.add_column(
             Text(name),
             justify="right" if numeric else "left",
-            no_wrap=position not in wrap,
+            no_wrap=position not in wrap and not layout.folds_all,
             overflow="fold",
-            width=widths[position],
+            width=layout.widths[position],
         )
-    for row in texts:
+    for row in layout.rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def fits(headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int]) -> bool:
+    """Whether a table of :func:`print_table` has room on standard output in its plain form."""
+    room = _console(error=False).width
+    widths = _widths(headings, rows, wrap, room - 3 * len(headings) - 1)
+    return _Layout(rows, widths).width <= room
+
+
+def _console(error: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(soft_wrap=False, stderr=error)
+    return console if console.is_terminal else Console(width=_piped_width(), stderr=error)
+
+
+def _piped_width() -> int:
+    """Width of a table in a pipe: ``COLUMNS`` where that is a number above 0, as terminals take it."""
+    columns = os.environ.get("COLUMNS", "")
+    return (int(columns) if columns.isdecimal() else 0) or PIPED_WIDTH
 
 
 def _lines(cell: str) -> str:
@@ -92,26 +119,66 @@ def _lines(cell: str) -> str:
 
 
 def _is_figure(cell: str) -> bool:
-    return cell[:1].isdigit() or cell[:1] in "-–−"
+    return cell[:1].isdigit() or cell[:1] in "+-–−<"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The form of a table: cells, widths of the columns, spaces beside the lines, whether all may fold."""
+
+    rows: Sequence[Sequence[str]]
+    widths: Sequence[int]
+    padding: int = 1
+    folds_all: bool = False
+
+    @property
+    def width(self) -> int:
+        return sum(self.widths) + (1 + 2 * self.padding) * len(self.widths) + 1
+
+
+def _layout(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int], room: int
+) -> _Layout:
+    """The first form that fits into ``room``, from the plain one to the narrowest; the plain one if none."""
+    below = [[cell.replace(" [", "\n[") for cell in row] for row in rows]
+    plain = _Layout(rows, _widths(headings, rows, wrap, room - 3 * len(headings) - 1))
+    narrower = (
+        _Layout(cells, _widths(headings, cells, wrap, room - (1 + 2 * padding) * len(headings) - 1, True),
+                padding, True)
+        for cells, padding in ((rows, 1), (rows, 0), (below, 0))
+    )  # fmt: skip
+    return next((one for one in (plain, *narrower) if one.width <= room), plain)
 
 
 def _widths(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int], room: int
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    wrap: Sequence[int],
+    room: int,
+    folds_all: bool = False,
 ) -> list[int]:
     """Widths of the columns: no cell loses a letter, and those in ``wrap`` share what is left of ``room``.
 
-    The first column is never folded, and the others only where that breaks no usual word.
+    They are folded only where that breaks no usual word; the first column and headings only on request.
     """
     from rich.cells import cell_len
 
+    def longest(texts: Sequence[str]) -> int:
+        return max((cell_len(text) for text in texts), default=0)
+
     least, most = [], []
     for position, cells in enumerate(zip(headings, *rows, strict=True)):
-        longest = max(cell_len(line) for cell in cells for line in cell.split("\n"))
-        word = max((cell_len(word) for cell in cells for word in cell.split()), default=0)
-        narrow = max(_LEAST_FOLDED, min(word, _LONGEST_WORD))
-        most.append(max(longest, _LEAST if position else 0))
-        least.append(min(most[-1], narrow) if position and position in wrap else most[-1])
-    spare = max(0, room - sum(least) - 3 * len(least) - 1)
+        own = longest([line for cell in cells for line in cell.split("\n")])
+        word = longest([word for cell in cells for word in cell.split()])
+        most.append(max(own, _LEAST if position else 0))
+        if position in wrap and (position or folds_all):
+            least.append(min(most[-1], max(_LEAST_FOLDED, min(word, _LONGEST_WORD))))
+        elif folds_all:
+            lines = [line for cell in cells[1:] for line in cell.split("\n")]
+            least.append(longest([*lines, *headings[position].split()]))
+        else:
+            least.append(most[-1])
+    spare = max(0, room - sum(least))
     order = sorted(range(len(least)), key=lambda position: most[position] - least[position])
     for place, position in enumerate(order):
         share = min(most[position] - least[position], spare // (len(order) - place))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medbench.cli import arguments, data_init
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ def sample(
 
 @app.command("prepare", short_help="Extract features and shots of videos.")
 def prepare(
+    context: typer.Context,
     challenge: arguments.ShownChallenge,
     videos: Annotated[Path, typer.Option("--videos", help="Folder of video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file in the released layout.")],
@@ -65,6 +67,8 @@ def prepare(
     from medbench.cli.parsing import parse_sampling
     from medbench.running.prepare import Preparation, prepare
 
+    if weights is not None:
+        refuse_ignored(context, ("random_weights",), "with --weights", "Leave one of the two out.")
     preparation = Preparation(
         weights=weights,
         random_weights=random_weights,

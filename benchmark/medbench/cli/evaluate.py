@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 if TYPE_CHECKING:
     from medbench.running.evaluate import Evaluation
     from medbench.running.folders import FolderScores
 
 
-FOLDERS_ALONE = ("metrics", "labels", "spacing", "empty", "resample_to_reference", "output")
+FOLDERS_ALONE = ("metrics", "labels", "spacing", "empty", "output")
 CHALLENGE_ALONE = ("data", "split", "name", "cases", "scheduler", "shard", "runs", "leaderboards")
 
 
@@ -101,7 +101,7 @@ def command(
 ) -> None:
     """Score a folder of predictions: as a challenge does (-c), or by any metrics against --references."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.parsing import parse_numbers, parse_rename, parse_spacing
+    from medbench.cli.parsing import parse_rename, parse_spacing, parse_whole
     from medbench.core.errors import MedbenchError
     from medbench.core.named_predictions import named_predictions
 
@@ -121,7 +121,7 @@ def command(
             f"Give either --challenge or --references{'' if challenge is None else ', not both'}.{names}",
             "For example --references labels/." if challenge is None else "A challenge has its own.",
         )
-    _refuse_ignored(context, CHALLENGE_ALONE if challenge is None else FOLDERS_ALONE, challenge is None)
+    _refuse_ignored(context, challenge is None)
     if (predictions is None) == (predictions_json is None):
         raise MedbenchError(
             "option.missing",
@@ -158,13 +158,13 @@ def command(
     from medbench.running.label_presence import refuse_absent_labels
 
     assert references is not None
-    values = None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")]
+    values = None if labels is None else parse_whole(labels, "--labels")
     if values is not None:
         refuse_absent_labels(references, values)
     with _processes(workers) as executor:
         scores = evaluate_folders(
             references,
-            Path(predictions).expanduser() if named_folder is None else named_folder.folder,
+            predictions if named_folder is None else named_folder.folder,
             [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
             labels=values,
             spacing=parse_spacing(spacing),
@@ -209,25 +209,20 @@ def _processes(workers: int) -> AbstractContextManager[Executor | int]:
     return joining_processes(workers) if workers > 1 else contextlib.nullcontext(1)
 
 
-def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:
+def _refuse_ignored(context: typer.Context, without_challenge: bool) -> None:
     """Refuse options that would have no effect.
 
     Raises:
         MedbenchError: ``option.ignored``.
     """
-    from medbench.core.errors import MedbenchError
-
-    for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = "--" + name.replace("_", "-")
-            other = "--references" if without_challenge else "--challenge"
-            hint = (
-                f"It belongs to {'--challenge' if without_challenge else '--references'}."
-                if name != "resample_to_reference"
-                else "A challenge's geometry is the organisers' rule: write predictions in it."
-            )
-            raise MedbenchError("option.ignored", f"{option} has no effect with {other}.", hint)
+    if without_challenge:
+        refuse_ignored(context, CHALLENGE_ALONE, "with --references", "It belongs to --challenge.")
+        return
+    resampling = "A challenge's geometry is the organisers' rule: write predictions in it."
+    refuse_ignored(context, ("resample_to_reference",), "with --challenge", resampling)
+    refuse_ignored(context, FOLDERS_ALONE, "with --challenge", "It belongs to --references.")
+    if context.params["scheduler"] is not None:
+        refuse_ignored(context, ("workers",), "with --scheduler", "The cluster's workers are taken.")
 
 
 def _show(scores: FolderScores, as_json: bool) -> None:

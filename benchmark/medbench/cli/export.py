@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 
 def command(
@@ -46,7 +47,13 @@ def command(
 
     if format not in get_args(Format):
         raise unknown_name("format", format, get_args(Format))
-    request = request_of({"challenge": "", **request_options(context)})
+    options = request_options(context)
+    if options.get("challenge"):
+        refuse_ignored(context, ("classes",), "with a challenge", "The challenge's own classes are taken.")
+    else:
+        of_challenge = ("data", "split", "recipe", "runs")
+        refuse_ignored(context, of_challenge, "without a challenge", "Leave it out, or give -c CHALLENGE.")
+    request = request_of({"challenge": "", **options})
     parity = export(request, format, output, ConsoleProgress(), parse_classes(classes))  # type: ignore[arg-type]
     if parity is None:
         typer.echo(f"{output}: every weight is equal bit by bit")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.text import counted
 
 if TYPE_CHECKING:
+    from medbench.leaderboards.boards import Table
     from medbench.leaderboards.verification import Verification
 
 app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
@@ -25,24 +27,33 @@ def build(
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index."""
-    from medbench.cli.console import print_json
+    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index.
+
+    A board that cannot be written is told and leaves the others alone.
+    """
+    from medbench.cli.console import print_error, print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
-    from medbench.leaderboards.results import build_board, measured_challenges, write_index
+    from medbench.leaderboards.results import build_board, require_measured, write_index
 
     folder = leaderboards or leaderboards_folder()
-    names = challenges or measured_challenges(folder)
-    if not names:
-        raise MedbenchError(
-            "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
-        )
-    paths = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
+    names = challenges or require_measured(folder)
+    paths, errors = list[Path](), list[MedbenchError]()
+    for name in names:
+        try:
+            paths += build_board(folder, name, runs or runs_folder())
+        except MedbenchError as error:
+            errors.append(error)
+    if not paths:
+        raise errors[0]
     index = write_index(folder)
     if as_json:
         print_json([str(path) for path in paths])
     else:
         typer.echo("\n".join(map(str, [*paths, index])))
+    for each in errors:
+        print_error(each)
+    raise typer.Exit(1 if errors else 0)
 
 
 @app.command("verify", short_help="Check every row and page against its evidence.")
@@ -139,8 +150,18 @@ def references(
     typer.echo((leaderboards or leaderboards_folder()) / challenge / "README.md")
 
 
+def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """Rows whose last cell, the source, is a number where rows share sources, and the sources by number."""
+    sources = list(dict.fromkeys(row[-1] for row in rows))
+    if len(sources) == len(rows):
+        return rows, []
+    with_numbers = [[*row[:-1], f"[{sources.index(row[-1]) + 1}]"] for row in rows]
+    return with_numbers, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+
+
 @app.command("show", short_help="Print a challenge's tables.")
 def show(
+    context: typer.Context,
     challenge: arguments.ShownChallenge,
     form: Annotated[
         str, typer.Option("--format", "-f", help="table, markdown, latex, csv or html.")
@@ -150,15 +171,15 @@ def show(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Print a challenge's tables: measured on real data, on the sample, published; never mixed."""
-    import dataclasses
-
-    from medbench.cli.console import print_json, print_table
+    from medbench.cli.console import print_json
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
     from medbench.leaderboards.rendering import FORMATS
     from medbench.leaderboards.results import load_board
-    from medbench.leaderboards.table_text import cells, facts, headings, notes
+    from medbench.leaderboards.table_text import notes
 
+    if as_json:
+        refuse_ignored(context, ("form",), "with --json", "Leave one of the two out.")
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))
     board = load_board(leaderboards or leaderboards_folder(), challenge, runs or runs_folder())
@@ -167,16 +188,38 @@ def show(
     elif form != "table":
         typer.echo(FORMATS[form][1](board), nl=False)
     else:
-        for whole in board.tables:
-            short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
-            table = dataclasses.replace(whole, metrics=short)
-            rows = [cells(table, entry) for entry in table.entries]
-            wrap = [len(short) + 1] if table.kind == "published" else [1]
-            print_table(f"{board.title}. {table.title}", headings(table), rows, wrap=wrap)
-            for fact in facts(table):
-                typer.echo(fact)
-            if len(short) < len(whole.metrics):
-                further = counted(len(whole.metrics) - len(short), "further column")
-                typer.echo(f"{further} in the other formats (--format).")
+        for table in board.tables:
+            _print_table(board.title, table)
         for note in notes(board):
             typer.echo(note)
+
+
+def _print_table(title: str, whole: Table) -> None:
+    """Print a table with its headline columns; the costs apart where there is no room beside them."""
+    import dataclasses
+
+    from medbench.cli.console import fits, print_table
+    from medbench.leaderboards.table_text import cells, facts, headings
+
+    short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
+    table = dataclasses.replace(whole, metrics=short)
+    wrap = [len(short) + 1] if table.kind == "published" else [1]
+    rows = [cells(table, entry) for entry in table.entries]
+    apart = bool(table.cost_headings) and not fits(headings(table), rows, wrap)
+    if apart:
+        table = dataclasses.replace(table, cost_headings=())
+        rows = [cells(table, dataclasses.replace(entry, costs=())) for entry in table.entries]
+    sources: list[str] = []
+    if table.kind == "published":
+        rows, sources = _numbered_sources(rows)
+    print_table(f"{title}. {table.title}", headings(table), rows, wrap=wrap)
+    for source in sources:
+        typer.echo(source)
+    if apart:
+        costs = [(row[-1], *entry.costs) for row, entry in zip(rows, whole.entries, strict=True)]
+        print_table("Costs of these rows", ("run", *whole.cost_headings), costs)
+    for fact in facts(table):
+        typer.echo(fact)
+    if len(short) < len(whole.metrics):
+        further = counted(len(whole.metrics) - len(short), "further column")
+        typer.echo(f"{further} in the other formats (--format).")

@@ -38,7 +38,7 @@ from medbench.cli import (
     train,
 )
 from medbench.cli.console import fail, speak_in_any_encoding
-from medbench.cli.parsing import with_home
+from medbench.cli.parsing import as_a_shell_does, with_home
 from medbench.cli.usage import asks_for_help, usage_error
 from medbench.core.interruption import INTERRUPTED, REPEAT
 from medbench.core.machine import keep_freed_memory
@@ -136,7 +136,7 @@ def main() -> None:
     speak_in_any_encoding()
     keep_freed_memory()
     debug = "--debug" in sys.argv
-    arguments = [with_home(argument) for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = [as_a_shell_does(with_home(word)) for word in sys.argv[1:] if word != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")
     try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 app = typer.Typer(
     invoke_without_command=True, help="List the metrics' definitions, show one, or compare them on a pair."
@@ -20,6 +21,9 @@ def default(context: typer.Context, match: Match = "*", as_json: arguments.AsJso
     """List the metrics."""
     if context.invoked_subcommand is None:
         list_all(match, as_json)
+        return
+    hint = f"Write it behind {context.invoked_subcommand}, where that takes it."
+    refuse_ignored(context, ("match", "as_json"), f"before {context.invoked_subcommand}", hint)
 
 
 @app.command("list", short_help="The metrics' ids, units and definitions.")
@@ -47,11 +51,20 @@ def show(
     """Show a metric's definition: rule, source, range, empty masks, options, and a runnable example."""
     from medbench.cli.console import print_json, print_table
     from medbench.metrics import metric
+    from medbench.metrics.checks.empty_masks import outcomes_of_empty_masks
 
     facts = metric(id).as_json()
     if as_json:
         print_json(facts)
         return
+    if metric(id).compares_masks:
+        outcomes = outcomes_of_empty_masks(id)
+        facts["empty"] = {
+            "rule": facts["empty"]["name"],
+            "both masks": outcomes["both"],
+            "only the prediction": outcomes["prediction"],
+            "only the reference": outcomes["reference"],
+        }
     rows = [
         (key.replace("_", " "), _text(value)) for key, value in facts.items() if value not in ("", [], {})
     ]
@@ -151,9 +164,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return "\n".join(
-            f"{key}: {'by the formula' if item is None else item}" for key, item in value.items()
-        )
+        return "\n".join(f"{key}: {item}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join("unbounded" if item is None else str(item) for item in value)
     return str(value)

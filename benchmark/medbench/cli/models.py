@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 if TYPE_CHECKING:
     from medbench.profiling.records import ProfileRecord
@@ -25,6 +26,9 @@ def list_all(context: typer.Context, match: Match = "*", as_json: arguments.AsJs
     """List the models."""
     if context.invoked_subcommand is None:
         list_models(match, as_json)
+        return
+    hint = f"Write it behind {context.invoked_subcommand}, where that takes it."
+    refuse_ignored(context, ("match", "as_json"), f"before {context.invoked_subcommand}", hint)
 
 
 @app.command("list")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_toml
+from medbench.core.folders import at_home
 from medbench.core.registry import unknown_name
+
+_HOME = re.compile(r"(-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)(~[\w.-]*(?:/.*)?)", re.DOTALL)
+"""What stands before a path in a word, and a path in a home folder."""
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -25,6 +29,10 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise MedbenchError(
                 "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
+            )
+        if name.strip() in settings:
+            raise MedbenchError(
+                "option.malformed", f"{name.strip()} is given twice.", "Give each setting once."
             )
         try:
             settings[name.strip()] = json.loads(value)
@@ -72,6 +80,20 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
         ) from error
 
 
+def parse_whole(text: str, option: str) -> list[int]:
+    """Whole numbers from comma-separated text.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    numbers = parse_numbers(text, option)
+    if not all(number.is_integer() for number in numbers):
+        raise MedbenchError(
+            "option.malformed", f"{option} '{text}' is no list of whole numbers.", "E.g. 1,2,3."
+        )
+    return [int(number) for number in numbers]
+
+
 def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | None:
     """Spacing from text: ``pixel``, mm along each array axis, or ``None``.
 
@@ -97,15 +119,22 @@ def parse_sampling(text: str) -> Literal["every_15th", "two_a_second"]:
 
 
 def with_home(argument: str) -> str:
-    """A word of the command line with ``~/`` after ``--option=``, which shells leave as it is, spelt out.
+    """A word of the command line with ``~`` spelt out behind ``--option=``, ``-o`` or ``name=``.
 
     >>> with_home("--cases=a~/b")
     '--cases=a~/b'
     """
-    option, equals, value = argument.partition("=")
-    if option.startswith("--") and equals and (value == "~" or value.startswith("~/")):
-        return f"{option}={os.path.expanduser(value)}"
-    return argument
+    place = _HOME.fullmatch(argument)
+    return argument if place is None else place[1] + os.path.expanduser(place[2])
+
+
+def as_a_shell_does(argument: str) -> str:
+    """A word of the command line with ``~/`` at its beginning spelt out, for calls without a shell.
+
+    >>> as_a_shell_does("a~/b")
+    'a~/b'
+    """
+    return os.path.expanduser(argument) if argument == "~" or argument.startswith("~/") else argument
 
 
 def parse_labels(text: str | None) -> dict[str, int]:
@@ -131,7 +160,7 @@ def parse_contract(text: str) -> dict[str, Any]:
     Raises:
         MedbenchError: ``option.malformed``.
     """
-    path = Path(text).expanduser()
+    path = at_home(text)
     if path.is_file():
         try:
             return read_toml(path)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 from medbench.core.errors import MedbenchError
 
 if TYPE_CHECKING:
     from medbench.core.result_table import CaseRow
+
+OF_CHALLENGE = (
+    "data",
+    "split",
+    "recipe",
+    "cases",
+    "tiling",
+    "stitch",
+    "seed",
+    "runs",
+    "prompts",
+    "modalities",
+)
+"""Options that have an effect with a challenge alone."""
 
 
 def command(
@@ -72,49 +87,18 @@ def command(
     from medbench.running.zero_shot import zero_shot_options
 
     if images is not None:
-        _refuse_of_challenge(context)
+        refuse_ignored(context, OF_CHALLENGE, "with --images", "Leave it out, or give -c CHALLENGE.")
     options = request_options(context)
     if prompts is not None:
         options = zero_shot_options(options, prompts)
     if images is not None:
         rows = _predict_images(options, (images, output), classes, values)
     else:
-        _refuse_ignored({"classes": classes, "values": values})
+        refuse_ignored(context, ("classes", "values"), "with a challenge", "Leave it out, or give --images.")
         rows = predict_request(request_of(options), output, ConsoleProgress())
     failures = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failures)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failures else 0)
-
-
-def _refuse_of_challenge(context: typer.Context) -> None:
-    """Refuse options that have an effect with a challenge alone.
-
-    Raises:
-        MedbenchError: ``option.ignored``.
-    """
-    for name in ("data", "split", "recipe", "cases", "tiling", "stitch", "seed", "runs"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise MedbenchError(
-                "option.ignored",
-                f"--{name} has no effect with --images.",
-                "Leave it out, or give -c CHALLENGE.",
-            )
-
-
-def _refuse_ignored(options: Mapping[str, str | None]) -> None:
-    """Refuse options that have an effect with --images alone.
-
-    Raises:
-        MedbenchError: ``option.ignored``.
-    """
-    for name, value in options.items():
-        if value is not None:
-            raise MedbenchError(
-                "option.ignored",
-                f"--{name} has no effect with a challenge.",
-                "Leave it out, or give --images.",
-            )
 
 
 def _predict_images(

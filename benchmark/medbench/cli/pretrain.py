@@ -52,8 +52,9 @@ def command(
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_devices, parse_settings
     from medbench.running.pretrain import PretrainRequest, ablate, pretrain
-    from medbench.training.fit import is_first_process, training_summary
+    from medbench.training.fit import is_first_process
     from medbench.training.hardware import Hardware
+    from medbench.training.result_files import training_summary
 
     request = PretrainRequest(
         model=model,

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored, stated
 
 if TYPE_CHECKING:
-    from medbench.profiling.profile import Profile, Request
+    from medbench.profiling.profile import Profile, ProfileRequest
     from medbench.profiling.sweep import Curve
     from medbench.profiling.tables import Table
 
 
 def command(
+    context: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option("--model", "-m", metavar="NAME", help="Model name or pattern; repeatable."),
@@ -97,8 +99,11 @@ def command(
     from medbench.profiling.tables import FORMATS
 
     if self_test:
+        others = [name for name in context.params if name not in ("self_test", "as_json")]
+        refuse_ignored(context, others, "with --self-test")
         _self_test(as_json)
         return
+    _refuse_ignored(context)
     if table_format is not None and table_format not in FORMATS:
         raise MedbenchError(
             "format.unknown", f"There is no format '{table_format}'.", "Give latex or markdown."
@@ -146,8 +151,32 @@ def command(
         _print(tables, table_format)
 
 
+def _refuse_ignored(context: typer.Context) -> None:
+    """Refuse options that nothing of what is asked for follows.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    values = context.params
+    if values["as_json"]:
+        refuse_ignored(context, ("table_format",), "with --json", "Leave one of the two out.")
+    if not values["by_module"]:
+        refuse_ignored(context, ("depth",), "without --by-module", "Add --by-module.")
+    if values["sweep"] is not None:
+        single = ("by_module", "max_batch", "energy", "measure", "leaderboards")
+        refuse_ignored(context, single, "with --sweep")
+        takes_time = values["sweep_time"]
+    else:
+        takes_time = values["energy"] or "latency" in values["measure"]
+    if not takes_time:
+        reason = "where no time is measured"
+        refuse_ignored(context, ("seconds",), reason)
+    if not values["keep"] and stated(context, "keep"):
+        refuse_ignored(context, ("leaderboards",), "with --no-keep")
+
+
 def _sweep(
-    request: Request, text: str, seconds: float | None, plots: list[Path], progress: Any
+    request: ProfileRequest, text: str, seconds: float | None, plots: list[Path], progress: Any
 ) -> list[Curve]:
     from medbench.core.writable import refuse_unwritable
     from medbench.profiling.plots import draw_curves

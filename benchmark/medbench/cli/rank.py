@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def command(
     from medbench.core.folders import runs_folder as default_folder
     from medbench.leaderboards.rank import MISSING, OWN_RESAMPLES, rank_runs
     from medbench.records.reading import find_run
+    from medbench.statistics.intervals import LEAST_GROUPS
 
     boards = leaderboards or leaderboards_folder()
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
@@ -53,19 +55,24 @@ def command(
     _print_columns(rankings)
     _print_overall(rankings)
     typer.echo(
-        f"Brackets: 95 % range of the rank over {resamples} resamples of {rankings.groups} groups"
+        f"Brackets: 95 % range of the rank over {resamples} resamples of "
+        f"{counted(rankings.groups, 'group')}"
         + (f" ({min(resamples, OWN_RESAMPLES)} for the challenge's own)" if rankings.official else "")
         + "; τ: Kendall's rank correlation of the resamples' rankings with this one, median and 95 % range."
     )
+    if rankings.groups < LEAST_GROUPS:
+        typer.echo(
+            f"Too few groups to tell how stable a rank is: {rankings.groups}, where {LEAST_GROUPS} are "
+            "needed. Resamples of so few are nearly alike, and the ranges too narrow."
+        )
     typer.echo(MISSING)
 
 
 def _print_columns(rankings: Rankings) -> None:
     from medbench.cli.console import print_table
-    from medbench.records.tables import heading, number
+    from medbench.records.tables import full_heading, heading, number
 
     for column in rankings.columns:
-        protocol = f" ({column.metric.protocol})" if column.metric.protocol else ""
         columns = ("entry", heading(column.metric), "missing", *(r.scheme for r in column.rankings))
         rows = [
             (
@@ -76,7 +83,7 @@ def _print_columns(rankings: Rankings) -> None:
             )
             for entry, name in enumerate(rankings.entries)
         ]
-        title = f"{heading(column.metric)}{protocol}: {_population(rankings)}"
+        title = f"{full_heading(column.metric)}: {_population(rankings)}"
         print_table(title, columns, [*rows, _taus(column.rankings, 3)], wrap=(0,))
         _print_map(
             f"{heading(column.metric)}: p that the entry of the row is better (Wilcoxon by group, Holm)",
@@ -88,11 +95,12 @@ def _print_columns(rankings: Rankings) -> None:
 def _print_map(title: str, entries: Sequence[str], p_values: Sequence[Sequence[float | None]]) -> None:
     """p of each pair of entries; the columns by the numbers that stand behind the entries."""
     from medbench.cli.console import print_table
+    from medbench.records.tables import chance
 
     if not p_values:
         return
     rows = [
-        (f"{name} ({number})", *("–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in row))
+        (f"{name} ({number})", *map(chance, row))
         for number, (name, row) in enumerate(zip(entries, p_values, strict=True), 1)
     ]
     print_table(title, ("entry", *(f"({number})" for number in range(1, len(rows) + 1))), rows, wrap=(0,))

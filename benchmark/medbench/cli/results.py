@@ -11,6 +11,7 @@ from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables,
 from medbench.running.combinations import Combinations
 from medbench.running.evaluation_shards import ShardScores
 from medbench.running.shard import Shard
+from medbench.statistics.intervals import LEAST_GROUPS
 
 
 def show_finished(result: Finished, as_json: bool) -> None:
@@ -36,6 +37,8 @@ def show_finished(result: Finished, as_json: bool) -> None:
     )
     if methods:
         typer.echo(f"Intervals: {'; '.join(methods)}.")
+    elif few := [metric.groups for metric in record.metrics.values() if 0 < metric.groups < LEAST_GROUPS]:
+        typer.echo(f"No intervals: the cases are of {counted(max(few), 'group')}; they need {LEAST_GROUPS}.")
     if record.model.untrained_parts:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
     if result.command:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 if TYPE_CHECKING:
     from medbench.studies.board import StudyBoard
 
 
 def command(
+    context: typer.Context,
     study: Annotated[
         Path, typer.Argument(help="TOML file of data sets, models, recipes, seeds and a budget.")
     ],
@@ -46,16 +48,15 @@ def command(
     A combination is called a cell. Repeat to resume.
     """
     from medbench.cli.console import ConsoleProgress, print_json, print_table
-    from medbench.core.errors import MedbenchError
     from medbench.models.devices import present_device
     from medbench.running.shard import Shard
     from medbench.studies.expected_costs import COST_HEADINGS, cost_rows, total_words
     from medbench.studies.study import Conditions, plan_study, run_study, study_folder
 
-    if scheduler is not None and workers != 1:
-        raise MedbenchError(
-            "option.ignored", "--workers has no effect with --scheduler.", "Leave --workers out."
-        )
+    if scheduler is not None:
+        refuse_ignored(context, ("workers",), "with --scheduler", "The cluster's workers are taken.")
+    if cost_only:
+        refuse_ignored(context, ("output", "shard", "quick", "again", "as_json"), "with --cost")
     local = present_device(device) if scheduler is None else device
     part = Shard.parse(shard) if shard else None
     conditions = Conditions(output, local, workers, scheduler, part, quick, again)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 app = typer.Typer(
     help="Containers and bundles for the platforms of challenges, linted and rehearsed before an upload.",
@@ -52,11 +53,14 @@ def init(
             "--weights", help="Checkpoint file, 'auto' (the last training for the challenge), or 'none'."
         ),
     ] = "auto",
+    settings: arguments.Settings = None,
 ) -> None:
     """Write submissions/<challenge>/<name>.toml with every key explained."""
+    from medbench.cli.parsing import parse_settings
     from medbench.submissions.template import write_submission
 
-    typer.echo(str(write_submission(challenge, model, platform, name, weights=weights)))
+    options = parse_settings(settings or [])
+    typer.echo(str(write_submission(challenge, model, platform, name, weights=weights, options=options)))
 
 
 @app.command("platforms", short_help="List the platforms and what they accept.")
@@ -97,6 +101,7 @@ def build(
 
 @app.command("check", short_help="Lint a submission file, context or image.")
 def check(
+    context: typer.Context,
     file: File,
     archive: Annotated[
         Path | None,
@@ -110,6 +115,8 @@ def check(
     from medbench.cli.results_submit import show_findings
     from medbench.submissions.workflow import check as check_submission
 
+    if file.is_dir() or file.suffix == ".zip":
+        refuse_ignored(context, ("archive", "output", "registry"), "on what 'submit host' wrote")
     raise typer.Exit(show_findings(*check_submission(file, archive, output, registry), as_json))
 
 
@@ -139,6 +146,7 @@ def rehearse(
 
 @app.command("host", short_help="For organisers: a challenge's evaluation program.")
 def host(
+    context: typer.Context,
     challenge: arguments.ChallengeName,
     platform: Annotated[str, typer.Option("--platform", help="grand-challenge or codabench.")],
     data: arguments.DataFolder = None,
@@ -170,6 +178,9 @@ def host(
     from medbench.submissions.host.program import HostRequest
     from medbench.submissions.host.workflow import host_challenge, host_named
 
+    if host_named(platform) == "grand-challenge":
+        reason = "on grand-challenge, which takes the image's archive"
+        refuse_ignored(context, ("registry",), reason)
     request = HostRequest(challenge, host_named(platform), data, split, packages, ingestion, registry)
     lines = host_challenge(request, output, ConsoleProgress(), predictions=predictions, engine=engine)
     for line in lines:

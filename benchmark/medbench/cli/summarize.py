@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 
 def command(
+    context: typer.Context,
     video: Annotated[Path, typer.Argument(help="Video file.")],
     model: arguments.Model,
     output: Annotated[
@@ -41,6 +43,8 @@ def command(
     from medbench.cli.parsing import parse_sampling
     from medbench.running.summarize import SummaryRequest, summarize
 
+    if feature_weights is not None:
+        refuse_ignored(context, ("random_features",), "with --feature-weights", "Leave one of the two out.")
     request = SummaryRequest(
         model=model,
         video=video,

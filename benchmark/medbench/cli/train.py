@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.cli.ignored import refuse_ignored
 
 
 def command(
+    context: typer.Context,
     model: arguments.Model,
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
@@ -63,6 +65,7 @@ def command(
     """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_devices, parse_settings
+    from medbench.core.plugins import loaded_plugins
     from medbench.models import model_entry
     from medbench.training.hardware import Hardware
 
@@ -70,8 +73,12 @@ def command(
         accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
     )
     hardware.check()
+    from medbench.running.start import split_start
     from medbench.running.train import outline_training, train
-    from medbench.training.fit import is_first_process, training_summary
+    from medbench.training.fit import is_first_process
+    from medbench.training.result_files import training_summary
+
+    plugins = "".join(f"--plugin {shlex.quote(str(path))} " for path in loaded_plugins())
 
     keywords: dict[str, Any] = {
         "data": data,
@@ -83,6 +90,7 @@ def command(
         "freeze": freeze or [],
     }
     if dry_run:
+        refuse_ignored(context, ("scheduler",), "with --dry-run")
         _print_outline(outline_training(model, challenge, runs=runs, **keywords), as_json)
         return
     if scheduler is not None:
@@ -112,11 +120,13 @@ def command(
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
-    options = "".join(f" --set {setting}" for setting in settings or [])
+    own_options, _ = split_start(keywords["options"])
+    own_settings = [text for text in settings or [] if text.partition("=")[0] in own_options]
+    options = "".join(f" --set {shlex.quote(text)}" for text in own_settings)
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
-        f"next: medbench run -m {shlex.quote(model)} -c {challenge}{options}{place} finds these weights."
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
+        f"next: medbench {plugins}run -m {shlex.quote(model)} -c {challenge}{options}{place}"
     )
 
 

@@ -36,8 +36,7 @@ def describe(error: BaseException) -> str:
     """An error as one line for a record: ours as they are, foreign ones with their type."""
     if isinstance(error, MedbenchError):
         return error.message
-    first = first_line(error)
-    return f"{type(error).__name__}: {first}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def guarded(case: str, call: Callable[[], T]) -> T | Failure:

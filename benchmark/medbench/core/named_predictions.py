@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.folders import at_home
 from medbench.core.project import current_project
 from medbench.core.registry import unknown_name
 
@@ -56,7 +57,7 @@ def named_predictions(name: str) -> NamedPredictions | None:
             raise wrong(f"{entry} is {value!r}", "Give a text.")
     if "folder" not in table:
         raise wrong("folder is missing", 'For example folder = "masks".')
-    folder = project.folder / Path(table["folder"]).expanduser()
+    folder = project.folder / at_home(table["folder"])
     if Path(name).exists() and Path(name).resolve() != folder.resolve():
         raise MedbenchError(
             "predictions.two_places",

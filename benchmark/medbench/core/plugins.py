@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from medbench.core.errors import MedbenchError
+from medbench.core.folders import at_home
 from medbench.core.imported_files import imported_files
 from medbench.core.text import first_line
 
@@ -58,7 +59,7 @@ def load_plugin(path: Path) -> None:
             ``plugin.files`` where its ``medbench_files`` are not beside it, or as the registration that is
             refused, with the file's name.
     """
-    path = path.expanduser()
+    path = at_home(path)
     if not path.is_file():
         raise MedbenchError("plugin.missing", f"{path}: there is no such file.", "Check --plugin.")
     path = path.resolve()
@@ -99,10 +100,9 @@ def broken(where: str, error: BaseException) -> MedbenchError:
     if isinstance(error, SyntaxError):
         line = f", line {error.lineno}" if error.lineno else ""
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = first_line(message)
     return MedbenchError(
         "plugin.broken",
-        f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {text}{line}).",
+        f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {first_line(message)}{line}).",
         "Repair the plug-in, or leave it out.",
     )
 

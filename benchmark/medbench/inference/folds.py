@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from medbench.core.sample import Prediction
-from medbench.inference.predictor import Predictor
+from medbench.inference.predictor import Predictor, summed_times
 
 
 class FoldedPredictor:
@@ -26,11 +26,7 @@ class FoldedPredictor:
     @property
     def time_s(self) -> Mapping[str, float]:
         """Seconds by phase, over all networks."""
-        total: dict[str, float] = {}
-        for predictor in (each for some in self.predictors.values() for each in some):
-            for phase, seconds in predictor.time_s.items():
-                total[phase] = total.get(phase, 0.0) + seconds
-        return total
+        return summed_times(each for some in self.predictors.values() for each in some)
 
     def predict(self, sample: Any) -> Prediction:
         """The answer of the case's network, or one row a network.

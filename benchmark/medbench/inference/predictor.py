@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
 from medbench.inference.torch_settings import tf32
 from medbench.io.raster import looked_up
+from medbench.models.blocks.finite import refuse_not_finite
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,15 @@ class Predictor(Protocol):
     def predict(self, sample: Any) -> Prediction:
         """The prediction of a sample, with an answer for each of its demands."""
         ...
+
+
+def summed_times(predictors: Iterable[Predictor]) -> dict[str, float]:
+    """Seconds by phase, over all predictors."""
+    total: dict[str, float] = {}
+    for predictor in predictors:
+        for phase, seconds in predictor.time_s.items():
+            total[phase] = total.get(phase, 0.0) + seconds
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,22 +342,6 @@ def _tensors(answer: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(part)
     elif hasattr(answer, "isfinite"):
         yield answer
-
-
-def refuse_not_finite(answer: torch.Tensor) -> None:
-    """Refuse an answer that is no number, of which no label map may be made.
-
-    Raises:
-        MedbenchError: ``network.not_finite``.
-    """
-    import torch
-
-    if not bool(torch.isfinite(answer).all()):
-        raise MedbenchError(
-            "network.not_finite",
-            "The network's answer holds NaN or infinity.",
-            "Use --precision fp32, or other weights.",
-        )
 
 
 def _joined(batches: list[Any]) -> Any:

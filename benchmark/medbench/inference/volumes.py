@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from medbench.core.machine import return_freed_memory_of_other_shapes
 from medbench.core.sample import Prediction, VolumeSample
-from medbench.inference.predictor import TimedPredictor, refuse_not_finite
+from medbench.inference.predictor import TimedPredictor
+from medbench.models.blocks.finite import refuse_not_finite
 
 if TYPE_CHECKING:
     import torch

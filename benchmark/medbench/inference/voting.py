@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medbench.core.case import Case
 from medbench.core.sample import AnySample, Prediction
-from medbench.inference.predictor import Predictor
+from medbench.inference.predictor import Predictor, summed_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,7 @@ class EnsemblePredictor:
     @property
     def time_s(self) -> Mapping[str, float]:
         """Seconds by phase, over all networks."""
-        total: dict[str, float] = {}
-        for predictor in self.predictors:
-            for phase, seconds in predictor.time_s.items():
-                total[phase] = total.get(phase, 0.0) + seconds
-        return total
+        return summed_times(self.predictors)
 
     def predict(self, sample: Any) -> Prediction:
         """Votes on label maps; means of probabilities, scores and points.

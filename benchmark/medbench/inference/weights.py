@@ -17,14 +17,12 @@ from medbench.core.machine import memory_bytes
 from medbench.core.registry import nearest_names
 from medbench.core.text import printable
 from medbench.inference.facts import read_facts
-from medbench.inference.wrappers import DICTIONARIES, peelings, unwrapped
+from medbench.inference.wrappers import dictionaries, peelings, unwrapped, wholes
+from medbench.models.checkpoint_files import safetensors_texts, stored_values
 
 if TYPE_CHECKING:
     import torch
 
-_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
-_TORCH_SIGNATURES = (b"PK", b"\x80")
-"""First bytes of an archive of torch, and of a pickle."""
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 """Usual endings of checkpoints."""
 FACTS_KEY = "medbench"
@@ -58,8 +56,9 @@ def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str,
 def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> Checkpoint:
     """The checkpoint in a file, read once and without running code in it.
 
-    Files of torch and of safetensors, bare state dictionaries and the usual wrappers (``state_dict``,
-    ``model``, ``net``, ``network``; :mod:`medbench.inference.wrappers`) are understood.
+    Files of torch and of safetensors, bare state dictionaries and those that lie in the file as its only one
+    or under a usual entry (``state_dict``, ``model``, ``net`` …; :mod:`medbench.inference.wrappers`) are
+    understood.
 
     Args:
         path: the file.
@@ -111,7 +110,8 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
     import torch
 
     for name, tensor in state.items():
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
+        values = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(values).all()):
             raise MedbenchError(
                 "weights.not_finite",
                 f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "
@@ -122,86 +122,59 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
 
 def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
+
+    contents = stored_values(content, path)
+    facts: dict[str, Any] = {}
+    if text := safetensors_texts(content).get(FACTS_KEY):
+        facts = read_facts(text, path)
+    elif isinstance(contents, dict) and isinstance(contents.get(FACTS_KEY), str):
+        facts = read_facts(contents[FACTS_KEY], path)
+    states = dictionaries(contents, _is_state) if isinstance(contents, dict) else {}
+    if len(states) == 1:
+        return next(iter(states.values())), facts
+    if states:
+        raise MedbenchError(
+            "weights.several",
+            f"{path}: holds several state dictionaries: {', '.join(map(printable, states))}.",
+            "Save the one to use in a file of its own.",
+        )
+    raise MedbenchError(
+        "weights.not_a_state_dict",
+        f"{path}: holds no state dictionary{_no_tensors(contents)}.",
+        "Expected parameter names and tensors.",
+    )
+
+
+def _is_state(value: Any) -> bool:
+    """Whether a value is a dictionary of names and plain tensors."""
     import torch
 
-    contents = _stored(content, path)
-    facts: dict[str, Any] = {}
-    state = contents
-    if _is_safetensors(content) and (text := _metadata(content).get(FACTS_KEY)):
-        facts = read_facts(text, path)
-    elif isinstance(contents, dict):
-        if isinstance(contents.get(FACTS_KEY), str):
-            facts = read_facts(contents[FACTS_KEY], path)
-        state = next(
-            (contents[name] for name in DICTIONARIES if isinstance(contents.get(name), dict)), contents
-        )
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(key, str) for key in state)
-        or not all(isinstance(t, torch.Tensor) and _is_plain(t) for t in state.values())
-    ):
-        raise MedbenchError(
-            "weights.not_a_state_dict",
-            f"{path}: holds no state dictionary.",
-            "Expected parameter names and tensors.",
-        )
-    return state, facts
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(name, str) for name in value)
+        and all(isinstance(tensor, torch.Tensor) and _is_plain(tensor) for tensor in value.values())
+    )
+
+
+def _no_tensors(contents: Any) -> str:
+    """The first entries that are no plain tensors, where others are."""
+    import torch
+
+    if not isinstance(contents, dict):
+        return ""
+    tensors = [name for name, value in contents.items() if isinstance(value, torch.Tensor)]
+    others = [
+        printable(str(name))
+        for name, value in contents.items()
+        if not (isinstance(value, torch.Tensor) and _is_plain(value))
+    ]
+    return f": its entries {', '.join(others[:3])} are no plain tensors" if tensors and others else ""
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
     """Whether every value is stored as it is: neither sparse nor quantised nor without values."""
     return str(tensor.layout) == "torch.strided" and not tensor.is_quantized and not tensor.is_meta
-
-
-def _stored(content: bytes, path: Path) -> Any:
-    """Contents of a checkpoint's bytes: tensors and plain values."""
-    import pickle
-
-    import torch
-
-    if content.startswith(_IMAGE_SIGNATURES):
-        raise MedbenchError(
-            "weights.not_a_state_dict",
-            f"{path}: is an image, no checkpoint.",
-            "Give the .pt or .safetensors file of a training.",
-        )
-    try:
-        if _is_safetensors(content):
-            from safetensors.torch import load
-
-            return load(content)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not content.startswith(_TORCH_SIGNATURES):
-            raise MedbenchError(
-                "weights.unsafe",
-                f"{path}: refused: it is no file of torch or safetensors, and reading others could run code.",
-                "Give the .pt or .safetensors file of a training.",
-            ) from error
-        raise MedbenchError(
-            "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
-            "Ask its author for a plain state_dict or a safetensors file.",
-        ) from error
-    except Exception as error:
-        raise MedbenchError(
-            "weights.corrupt",
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
-            "Copy the file again from its source.",
-        ) from error
-
-
-def _is_safetensors(content: bytes) -> bool:
-    """Whether the bytes begin as safetensors do: the length of a JSON object, and that object."""
-    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
-
-
-def _metadata(content: bytes) -> Mapping[str, str]:
-    """Texts by name in the header of a safetensors file that was read before."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    metadata: Mapping[str, str] = header.get("__metadata__") or {}
-    return metadata
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:
@@ -216,7 +189,7 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
         MedbenchError: ``weights.mismatch`` naming the first parameters that do not fit.
     """
     own = network.state_dict()
-    state = _in_our_names(model_name, own, checkpoint.state)
+    state = _in_our_names(model_name, own, checkpoint.state, source)
     missing = [key for key in own if key not in state]
     excess = [key for key in state if key not in own]
     wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -234,15 +207,29 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
 
 
 def _in_our_names(
-    model_name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]
+    model_name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], source: str
 ) -> dict[str, torch.Tensor]:
-    """The weights without wrappers, in our names where they are in the authors'."""
+    """The weights without wrappers, in our names where they are in the authors'.
+
+    Raises:
+        MedbenchError: ``weights.several`` where the file holds the network's parameters more than once.
+    """
     from medbench.models import model_entry, official_state_dict
 
     candidates = list(peelings(state))
     for candidate in candidates:
         if set(own) & set(candidate):
             return candidate
+    parts = wholes(state, own)
+    if len(parts) > 1:
+        raise MedbenchError(
+            "weights.several",
+            f"{source}: holds the network's parameters {len(parts)} times: under "
+            f"{', '.join(printable(beginning.rstrip('.')) for beginning in parts)}.",
+            "Save those to use in a file of their own.",
+        )
+    if parts:
+        return next(iter(parts.values()))
     if not model_entry(model_name).official_keys:
         return candidates[0]
     for candidate in candidates[:0:-1]:

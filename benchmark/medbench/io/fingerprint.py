@@ -13,19 +13,49 @@ from medbench.core.errors import MedbenchError
 from medbench.io import images
 from medbench.io.caches import content_sha256
 
+_LOOKED_AT, _FEW_VALUES = 4096, 32
 
-def shown_sha256(path: Path) -> str | None:
+
+def shown_sha256(path: Path, *, any_way_round: bool = False) -> str | None:
     """SHA-256 of a file's pixels or voxels; of its bytes where it is no image.
+
+    Args:
+        path: the file.
+        any_way_round: whether mirrored and turned copies have the same.
 
     Returns:
         ``None`` for what cannot be told from others: a file that cannot be read, or one of a single value.
     """
     try:
         if images.suffix_of(path) in images.SUFFIXES:
-            return values_sha256(images.read_volume(path).array)
+            values = images.read_volume(path).array
+            return values_sha256(one_way_round(values) if any_way_round else values)
         return content_sha256(path)
     except MedbenchError:
         return None
+
+
+def one_way_round(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The one of an image's mirrored and turned copies that has the most weight where its axes begin.
+
+    Images of few values stay as they are: drawings may well be mirror images of one another.
+
+    >>> image = np.arange(63.0).reshape(7, 9)
+    >>> turned = np.rot90(image)[::-1]
+    >>> bool((one_way_round(turned) == one_way_round(image)).all())
+    True
+    """
+    if len(np.unique(values.ravel()[:: max(1, values.size // _LOOKED_AT)])) < _FEW_VALUES:
+        return values
+    spatial = values.ndim - (values.ndim == 3 and values.shape[2] in (3, 4))
+    moments = []
+    for axis in range(spatial):
+        others = tuple(other for other in range(values.ndim) if other != axis)
+        profile = values.sum(axis=others, dtype=np.float64)
+        moments.append(float(profile @ (np.arange(len(profile)) - (len(profile) - 1) / 2)))
+    mirrored = np.flip(values, [axis for axis, moment in enumerate(moments) if moment > 0])
+    order = sorted(range(spatial), key=lambda axis: (values.shape[axis], abs(moments[axis])))
+    return mirrored.transpose(*order, *range(spatial, values.ndim))
 
 
 def values_sha256(values: npt.NDArray[Any]) -> str | None:

@@ -13,7 +13,6 @@ from medbench.io.gate.arrays import decode_npy, parse_npy
 from medbench.io.gate.decode import decode_volume
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import check_finite, whole_labels
-from medbench.io.gate.volume_header import VolumeHeader
 
 VOLUME_SUFFIXES = (*nifti_mha.SUFFIXES, ".img", ".mgz", ".mgh")
 SUFFIXES = (*VOLUME_SUFFIXES, *raster.SUFFIXES, ".npy")
@@ -84,10 +83,8 @@ def read_labels(path: Path, *, root: Path | None = None, expected: Expected | No
         return Volume(raster.read_label_map(path, root=root, expected=expected))
     if suffix in VOLUME_SUFFIXES:
         with entrance(path, "volume", root=root, expected=expected) as file:
-            header, volume = file.header, decode_volume(file)
-            assert isinstance(header, VolumeHeader)
-            step = header.slope if header.scaled and header.dtype.kind in "iu" else 0.0
-            labels = whole_labels(volume.array, step)
+            volume = decode_volume(file)
+            labels = whole_labels(volume.array)
     elif suffix == ".npy":
         with entrance(path, "array", root=root, expected=expected) as file:
             volume = Volume(decode_npy(file.content))

@@ -14,7 +14,7 @@ from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_image
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.image_header import ImageHeader
-from medbench.io.gate.meaning import check_black_is_zero, check_upright, shown, whole_labels
+from medbench.io.gate.meaning import check_black_is_zero, check_palette, check_upright, shown, whole_labels
 from medbench.io.gate.refusal import Reject
 from medbench.io.gate.tiff import TiffPage
 
@@ -76,12 +76,14 @@ def read_label_map(
 
     Raises:
         MedbenchError: what the gate refuses, ``data.white_is_zero`` for a TIFF file that says that 0 is
-            white, ``data.turned`` for a file with an orientation, or ``data.not_a_label_map`` for a colour
-            image, a semi-transparent one, or one with fractional values.
+            white and for a palette that shows 0 brighter than 1, ``data.turned`` for a file with an
+            orientation, or ``data.not_a_label_map`` for a colour image, a semi-transparent one, or one with
+            fractional values.
     """
     with entrance(path, "image", root=root, expected=expected) as file:
         image, header = decode_image(file)
         check_black_is_zero(header.white_is_zero)
+        check_palette(header.palette_falls)
         check_upright(header.turned)
         if image.ndim == 3:
             image = _one_channel(image)

@@ -193,28 +193,38 @@ def make_board(challenge: Challenge, rows: Sequence[Row]) -> Board:
         challenge.card.summary,
         challenge.card.homepage,
         challenge.card.failure_rule,
-        tuple(_measured(challenge, rows)),
+        tuple(measured_tables(challenge.name, challenge.metrics, rows)),
         tuple(_published(challenge)),
     )
 
 
-def _protocols(challenge: Challenge) -> dict[str, list[MetricSpec]]:
+def _protocols(metrics: Sequence[MetricSpec]) -> dict[str, list[MetricSpec]]:
     by_protocol: dict[str, list[MetricSpec]] = {}
-    for metric in challenge.metrics:
+    for metric in metrics:
         by_protocol.setdefault(metric.protocol, []).append(metric)
     return by_protocol
 
 
-def _measured(challenge: Challenge, rows: Sequence[Row]) -> Iterator[Table]:
+def measured_tables(challenge: str, metrics: Sequence[MetricSpec], rows: Sequence[Row]) -> Iterator[Table]:
+    """The tables of a challenge's runs.
+
+    Args:
+        challenge: its name.
+        metrics: its columns.
+        rows: as ``results.jsonl`` holds them.
+
+    Yields:
+        Tables of real data first, then those of the sample.
+    """
     kinds: tuple[Kind, ...] = ("real", "sample")
     for kind in kinds:
         populations = sorted({_population(row) for row in rows if row["data"] == kind})
         for population in populations:
             table_rows = [row for row in rows if row["data"] == kind and _population(row) == population]
             for alike in _by_definitions(table_rows):
-                for protocol, metrics in _protocols(challenge).items():
+                for columns in _protocols(metrics).items():
                     for mark in _marks(alike):
-                        yield from _table(challenge.name, kind, (protocol, metrics), alike, mark)
+                        yield from _table(challenge, kind, columns, alike, mark)
 
 
 def _population(row: Row) -> tuple[str, str, str]:
@@ -316,26 +326,30 @@ def _entry(row: Row, name: str, rank: int | None, metrics: Sequence[MetricSpec])
     )
 
 
-def _badness(row: Row, metric: MetricSpec) -> float:
-    value = (row["metrics"].get(metric.name) or {}).get("value")
+def _badness(value: float | None, metric: MetricSpec) -> float:
+    """A number that is larger for worse values, and infinite for none."""
     if value is None:
         return float("inf")
     return -value if metric.better == "higher" else value
 
 
+def _badness_of(row: Row, metric: MetricSpec) -> float:
+    return _badness((row["metrics"].get(metric.name) or {}).get("value"), metric)
+
+
 def _ordered(rows: Sequence[Row], metric: MetricSpec) -> list[Row]:
-    return sorted(rows, key=lambda row: _badness(row, metric))
+    return sorted(rows, key=lambda row: _badness_of(row, metric))
 
 
 def _ranks(rows: Sequence[Row], metric: MetricSpec) -> list[int | None]:
     """Places of rows that stand best first; rows without a value have none."""
-    values = [_badness(row, metric) for row in rows]
+    values = [_badness_of(row, metric) for row in rows]
     return [None if value == float("inf") else values.index(value) + 1 for value in values]
 
 
 def _published(challenge: Challenge) -> Iterator[Table]:
     groups: dict[tuple[str, str, str], list[Entry]] = {}
-    protocols = _protocols(challenge)
+    protocols = _protocols(challenge.metrics)
     for result in challenge.published():
         values = {name: Cell(float(value)) for name, value in result["metrics"].items()}
         for protocol, metrics in protocols.items():
@@ -354,10 +368,8 @@ def _published(challenge: Challenge) -> Iterator[Table]:
 
 def _best_first(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
     def badness(entry: Entry) -> float:
-        value = entry.cells[metric.name].value if metric.name in entry.cells else None
-        if value is None:
-            return float("inf")
-        return -value if metric.better == "higher" else value
+        cell = entry.cells.get(metric.name)
+        return _badness(None if cell is None else cell.value, metric)
 
     return tuple(sorted(entries, key=badness))
 

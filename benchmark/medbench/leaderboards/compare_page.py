@@ -11,19 +11,17 @@ from medbench.challenges import load_challenge
 from medbench.core.files import write_text
 from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.compare import Difference
+from medbench.leaderboards.compare_cells import difference_cells, difference_headings, group_cells
 from medbench.records.drawing import Series, agreement_plot, dots_and_boxes
 from medbench.records.figures import Figure
 from medbench.records.legend import definitions
 from medbench.records.reading import Run
 from medbench.records.shell import page_environment
-from medbench.records.tables import heading, interval, number
+from medbench.records.tables import heading
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_MOVED = 8
 """Cases of a pair that are shown side by side."""
-_EQUIVALENCE = "equivalence p"
-_HEADINGS = ("metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm", "least p",
-             _EQUIVALENCE, "cases", "groups")  # fmt: skip
 Illustrate = Callable[[Run, Sequence[str]], Sequence[Figure]]
 
 
@@ -44,11 +42,6 @@ class Moved:
     first: float
     second: float
     gain: float
-
-
-def chance(p: float | None) -> str:
-    """A p-value as text."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def write_comparison(
@@ -100,9 +93,9 @@ def _pair(
         "id": f"p{place + 1}",
         "first": first.title,
         "second": second.title,
-        "headings": [name for name in _HEADINGS if own[0].margin is not None or name != _EQUIVALENCE],
-        "rows": [_tests(difference) for difference in own],
-        "groups": [_groups(difference) for difference in own if difference.by_group],
+        "headings": difference_headings(own[0]),
+        "rows": [difference_cells(difference) for difference in own],
+        "groups": [group_cells(difference) for difference in own if difference.by_group],
         "metric": heading(metric) if metric else "",
         "moved": moves,
         "unit": metric.unit if metric else "",
@@ -111,37 +104,6 @@ def _pair(
         "drawings": _drawings(moves, metric) if metric else [],
         "side_by_side": _side_by_side(first, second, moves, illustrate) if illustrate else [],
     }
-
-
-def _metric(d: Difference) -> str:
-    return heading(d.metric) + (f" ({d.metric.protocol})" if d.metric.protocol else "")
-
-
-def _tests(d: Difference) -> tuple[str, ...]:
-    unit = d.metric.unit
-    sign = "+" if d.difference is not None and d.difference >= 0 else ""
-    return (
-        _metric(d),
-        number(d.values[0], unit),
-        number(d.values[1], unit),
-        sign + number(d.difference, unit),
-        interval(d.interval.low, d.interval.high, unit),
-        chance(d.p_permutation),
-        chance(d.p_permutation_holm),
-        chance(d.least_p),
-        *([] if d.margin is None else [chance(d.p_equivalence)]),
-        f"{d.cases} (−{d.left_out})" if d.left_out else str(d.cases),
-        str(d.groups),
-    )
-
-
-def _groups(d: Difference) -> tuple[str, ...]:
-    own = d.by_group
-    if own is None:
-        return ()
-    biserial = "–" if own.rank_biserial is None else f"{own.rank_biserial:+.2f}"
-    counts = (str(own.wins), str(own.ties), str(own.losses))
-    return (_metric(d), *counts, biserial, chance(own.p_wilcoxon), chance(own.p_wilcoxon_holm))
 
 
 def _moved(first: Run, second: Run, metric: MetricSpec) -> list[Moved]:

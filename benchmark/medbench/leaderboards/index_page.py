@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
 from medbench.core.files import read_bytes, write_text
 from medbench.core.task import titles
 from medbench.leaderboards.board_page import budget, data_kind, family
@@ -90,9 +91,17 @@ def _listed(tables: Sequence[Table]) -> Iterator[tuple[int, Table, str]]:
         yield numbers[0], tables[numbers[0]], protocols[0] + others
 
 
+def _demands(challenge: str) -> Sequence[str]:
+    """Tasks of a challenge; none where it is not known here."""
+    try:
+        return tuple(load_challenge(challenge).card.demands)
+    except MedbenchError:
+        return ()
+
+
 def _rows(board: Board) -> list[dict[str, Any]]:
     evidence = BoardEvidence(board.evidence)
-    task = titles(load_challenge(board.challenge).card.demands)
+    task = titles(_demands(board.challenge))
     rows = []
     for place, table, protocols in _listed(board.measured):
         metric = table.metrics[0]

@@ -49,14 +49,15 @@ def without_common_marks(names: Sequence[str]) -> list[str]:
 
 def marks(row: Row) -> list[str]:
     """Marks of a row that a reader must know before comparing: reference, untrained weights, subset …"""
-    own = []
+    own, settings = [], row.get("settings") or {}
     if row.get("mark") or row.get("reference_row"):
         own.append(str(row.get("mark") or "reference"))
-    if row.get("weights") == "none" and row.get("parameters"):
+    has_own_weights = "model_sha256" in settings
+    if row.get("weights") == "none" and row.get("parameters") and not has_own_weights:
         own.append("untrained")
     elif row.get("untrained_parts"):
         own.append("partly untrained")
-    if (row.get("settings") or {}).get("substitute"):
+    if settings.get("substitute"):
         own.append("substitute")
     own += [shortfall] if (shortfall := missed_budget(row)) else []
     if row.get("subset"):

@@ -21,9 +21,10 @@ def on_baseline(
     """A sentence on the constant baseline where it is not in the table, or where rows are marked by it."""
     if constant is None:
         data = " --data DIR" if row["data"] == "real" else ""
+        train = f"medbench train -m {CONSTANT} -c {challenge}{data} and then " if data else ""
         return [
-            f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
-            f"--split {row['split']}{data} (on real data after medbench train)."
+            f"The constant baseline is not in this table yet: {train}medbench run -m {CONSTANT} "
+            f"-c {challenge} --split {row['split']}{data}."
         ]
     marks = " or ".join(f"[{verdict}]" for verdict in dict.fromkeys(filter(None, verdicts)))
     if not marks:

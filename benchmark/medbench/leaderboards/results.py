@@ -24,6 +24,7 @@ from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.index_page import INDEX, index_html, put_into_index
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.rows import RECORD_SHA256, row_of
+from medbench.leaderboards.unknown_challenges import board_of_records
 from medbench.profiling.records import read_profiles
 from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD, Run, read_run
 from medbench.records.schema import RunRecord
@@ -60,23 +61,31 @@ def changed_rows(leaderboards: Path, challenge: str) -> Iterator[dict[str, Line]
     """The rows of a challenge by key, to be changed; then rows, pages and index are written, by none else.
 
     Raises:
-        MedbenchError: ``leaderboard.damaged``; the rows are then left as they are.
+        MedbenchError: ``challenge.unknown`` or ``leaderboard.damaged``; the rows are then left as they are.
     """
-    from filelock import FileLock
-
+    load_challenge(challenge)
     folder = leaderboards / challenge
     path = folder / RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with _locked(folder):
         lines = {line.row["key"]: line for line in read_lines_of_rows(path)}
         yield lines
         in_order = sorted(lines.values(), key=_place)
         write_table(path, [line.text for line in in_order])
         board = board_of_lines(leaderboards, challenge, in_order)
         _write_pages(folder, board)
-        with FileLock(leaderboards / ".lock"):
+        with _locked(leaderboards):
             if not put_into_index(leaderboards / INDEX, board, measured_challenges(leaderboards)):
-                write_index(leaderboards)
+                write_text(leaderboards / INDEX, index_of(leaderboards))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing into a folder as long as the block runs; one that is not there has nobody."""
+    from filelock import FileLock
+
+    with FileLock(folder / ".lock") if folder.is_dir() else contextlib.nullcontext():
+        yield
 
 
 def evidence_folder(leaderboards: Path, challenge: str, key: str) -> Path:
@@ -154,8 +163,15 @@ def build_board(leaderboards: Path, challenge: str, runs: Path | None = None) ->
     Raises:
         MedbenchError: as :func:`load_board`.
     """
-    with _no_collection():
-        return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
+    folder = leaderboards / challenge
+    if (folder / RESULTS).is_file() and not is_known(challenge):
+        raise MedbenchError(
+            "challenge.unknown",
+            f"{folder}: its challenge is not known here, so its pages stay as they are.",
+            "Load its plug-in: medbench --plugin FILE leaderboard build.",
+        )
+    with _locked(folder), _no_collection():
+        return _write_pages(folder, load_board(leaderboards, challenge, runs))
 
 
 def read_lines_of_rows(path: Path) -> list[Line]:
@@ -292,21 +308,52 @@ def measured_challenges(leaderboards: Path) -> list[str]:
     return sorted(path.parent.name for path in leaderboards.glob(f"*/{RESULTS}"))
 
 
+def require_measured(leaderboards: Path) -> list[str]:
+    """As :func:`measured_challenges`, of which there must be one.
+
+    Raises:
+        MedbenchError: ``leaderboard.empty``.
+    """
+    names = measured_challenges(leaderboards)
+    if not names:
+        raise MedbenchError(
+            "leaderboard.empty",
+            f"{leaderboards}: holds no results.",
+            "Run a model first, or name a challenge.",
+        )
+    return names
+
+
 def index_of(leaderboards: Path) -> str:
-    """The index of the boards in a folder, as one HTML file; boards that cannot be read are left out."""
+    """The index of the boards in a folder, as one HTML file.
+
+    Boards of challenges that are not known here are listed as their records tell, damaged ones left out.
+    """
     boards = []
     for name in measured_challenges(leaderboards):
         with contextlib.suppress(MedbenchError):
-            boards.append(
-                board_of_lines(leaderboards, name, read_lines_of_rows(leaderboards / name / RESULTS))
-            )
+            lines = read_lines_of_rows(leaderboards / name / RESULTS)
+            if is_known(name):
+                boards.append(board_of_lines(leaderboards, name, lines))
+            else:
+                boards.append(board_of_records(leaderboards / name, list(map(_marked, lines))))
     return index_html(boards)
+
+
+def is_known(challenge: str) -> bool:
+    """Whether a challenge is known here; one of a plug-in that is not loaded is not."""
+    try:
+        load_challenge(challenge)
+    except MedbenchError:
+        return False
+    return True
 
 
 def write_index(leaderboards: Path) -> Path:
     """Write the index of the boards in a folder; its path."""
     path = leaderboards / INDEX
-    write_text(path, index_of(leaderboards))
+    with _locked(leaderboards):
+        write_text(path, index_of(leaderboards))
     return path
 
 

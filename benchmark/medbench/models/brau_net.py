@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from medbench.models.blocks.bi_level_routing_attention import (
     AUTHORS_BLOCK_PARTS,
@@ -32,6 +31,7 @@ from medbench.models.blocks.bi_level_routing_attention import (
 from medbench.models.blocks.channels_last import conv_norm
 from medbench.models.blocks.dual_sparse_selection_attention import FullAttention
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.input_images import with_channels, zero_padded
 from medbench.models.blocks.linear import Linear
 from medbench.models.blocks.patch_expand import ExpandedHead, InvertedBottleneckPatchExpand, PatchExpand
 from medbench.models.options import refuse_options
@@ -179,12 +179,7 @@ def as_map(images: Tensor, in_channels: int) -> Tensor:
 
     One channel is repeated where three are needed.
     """
-    height, width = images.shape[-2:]
-    if images.shape[1] == 1 and in_channels == 3:
-        images = images.expand(-1, 3, -1, -1)
-    bottom, right = -height % _DIVISOR, -width % _DIVISOR
-    if bottom or right:
-        images = functional.pad(images, (0, right, 0, bottom))
+    images = zero_padded(with_channels(images, in_channels), _DIVISOR)
     return images.permute(0, 2, 3, 1).contiguous()
 
 

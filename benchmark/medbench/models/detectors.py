@@ -8,23 +8,29 @@ evaluation ``network(images)`` one of ``boxes``, ``labels`` from 1 on and ``scor
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import resnet
-from torchvision.models.detection import FasterRCNN, RetinaNet
-from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from medbench.models.blocks.box_heads import (
+    FIRST_LEVELS,
+    BoxNetwork,
+    Detector,
+    coarser_levels,
+    detector_behind,
+    detector_problem,
+)
+from medbench.models.blocks.finite import refuse_not_finite
 from medbench.models.medformer import detection_network
 from medbench.models.options import refuse_options
 from medbench.models.starting_weights import load_parameters, read_parameters
 
-Detector = Literal["retinanet", "faster_rcnn"]
 HEADS = {
     "retinanet": ("head.classification_head.cls_logits.",),
     "faster_rcnn": ("roi_heads.box_predictor.",),
@@ -52,7 +58,7 @@ class KeptSize(GeneralizedRCNNTransform):
 
 def medformer_detector(
     in_channels: int = 3, num_classes: int = 1, *, score_threshold: float = 0.05, **options: Any
-) -> RetinaNet | FasterRCNN:
+) -> BoxNetwork:
     """RetinaNet or Faster R-CNN on MedFormer's pyramid.
 
     Args:
@@ -76,7 +82,7 @@ def torchvision_detector(
     decoder_dim: int = 256,
     score_threshold: float = 0.05,
     pretrained_weights: str | Path | None = None,
-) -> RetinaNet | FasterRCNN:
+) -> BoxNetwork:
     """torchvision's RetinaNet (arXiv 1708.02002) or Faster R-CNN (1506.01497) with a feature pyramid.
 
     With the defaults, parameters have the names and shapes of ``retinanet_resnet50_fpn`` and
@@ -100,7 +106,7 @@ def torchvision_detector(
     refuse_options(
         "torchvision",
         (
-            (detector not in HEADS, f"detector={detector!r} is neither 'retinanet' nor 'faster_rcnn'"),
+            detector_problem(detector),
             (backbone not in WIDTHS, f"backbone={backbone!r} is none of {', '.join(WIDTHS)}"),
             (decoder_dim < 1, f"decoder_dim={decoder_dim} is not positive"),
         ),
@@ -109,15 +115,7 @@ def torchvision_detector(
     body = getattr(resnet, backbone)(weights=None, norm_layer=norm)
     if in_channels != 3:
         body.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3, bias=False)
-    network: RetinaNet | FasterRCNN
-    if detector == "retinanet":
-        features = _pyramid(body, backbone, decoder_dim, 2, LastLevelP6P7(decoder_dim, decoder_dim))
-        sizes = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in _SIDES)
-        network = RetinaNet(features, num_classes + 1, anchor_generator=AnchorGenerator(sizes, _RATIOS))
-    else:
-        features = _pyramid(body, backbone, decoder_dim, 1, LastLevelMaxPool())
-        anchors = AnchorGenerator(tuple((side,) for side in _SIDES), _RATIOS)
-        network = FasterRCNN(features, num_classes + 1, rpn_anchor_generator=anchors)
+    network = detector_behind(_pyramid(body, backbone, decoder_dim, detector), detector, num_classes + 1)
     if pretrained_weights is not None:
         _load_pretrained(network, Path(pretrained_weights), HEADS[detector])
     return _finished(network, in_channels, score_threshold)
@@ -131,29 +129,40 @@ def further_inputs(images: Tensor) -> tuple[list[dict[str, Tensor]]]:
     return ([{"boxes": box, "labels": label} for _ in images],)
 
 
-_SIDES = (32, 64, 128, 256, 512)
-_RATIOS = ((0.5, 1.0, 2.0),) * len(_SIDES)
-
-
-def _pyramid(
-    body: nn.Module, backbone: str, channels: int, first: int, extra: LastLevelP6P7 | LastLevelMaxPool
-) -> BackboneWithFPN:
-    """A feature pyramid on the ResNet's stages from ``first`` (1 is at 1/4) on."""
-    stages = range(first, 5)
+def _pyramid(body: nn.Module, backbone: str, channels: int, detector: Detector) -> BackboneWithFPN:
+    """A feature pyramid on those of the ResNet's stages that the detector sees."""
+    stages = range(1 + FIRST_LEVELS[detector], 5)
     layers = {f"layer{stage}": str(place) for place, stage in enumerate(stages)}
     widths = [WIDTHS[backbone][stage - 1] for stage in stages]
-    return BackboneWithFPN(body, layers, widths, channels, extra)
+    return BackboneWithFPN(body, layers, widths, channels, coarser_levels(detector, channels))
 
 
-def _finished(
-    network: RetinaNet | FasterRCNN, channels: int, score_threshold: float
-) -> RetinaNet | FasterRCNN:
+def _finished(network: BoxNetwork, channels: int, score_threshold: float) -> BoxNetwork:
     network.transform = KeptSize(channels)
+    heads = (
+        [network.head]
+        if isinstance(network, RetinaNet)
+        else [network.rpn.head, network.roi_heads.box_predictor]
+    )
+    for head in heads:
+        head.register_forward_hook(_refuse_not_finite)
     if isinstance(network, RetinaNet):
         network.score_thresh = score_threshold
     else:
         network.roi_heads.score_thresh = score_threshold
     return network
+
+
+def _refuse_not_finite(head: nn.Module, inputs: Any, output: Any) -> None:
+    """Refuse answers of a head that are no numbers, which a detector would leave out like unlikely boxes.
+
+    Raises:
+        MedbenchError: ``network.not_finite``, in evaluation alone.
+    """
+    answers = output.values() if isinstance(output, dict) else output
+    for answer in answers if not head.training else ():
+        for tensor in answer if isinstance(answer, list) else [answer]:
+            refuse_not_finite(tensor)
 
 
 def _load_pretrained(network: nn.Module, path: Path, heads: tuple[str, ...]) -> None:

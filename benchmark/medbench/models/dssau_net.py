@@ -24,6 +24,7 @@ from medbench.models.blocks.channels_last import BatchNorm, Conv, conv_norm, res
 from medbench.models.blocks.dual_sparse_selection_attention import AUTHORS_BLOCK_PARTS
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.input_images import zero_padded
 from medbench.models.blocks.linear import linear
 from medbench.models.blocks.sparse_pyramid import AUTHORS_PYRAMID_PLACES, PyramidOptions, SparsePyramid
 from medbench.models.options import refuse_options
@@ -143,16 +144,10 @@ class DSSAUNet(SparsePyramid):
         With an image-level head: ``(segmentation logits, image logits (N, num_image_classes))``.
         """
         height, width = images.shape[-2:]
-        bottom, right = self._missing(height), self._missing(width)
-        if bottom or right:
-            images = functional.pad(images, (0, right, 0, bottom))
-        maps = self.encode(images)
+        maps = self.encode(zero_padded(images, 32, self.least_size))
         features = self.decode(maps)
         logits = self.segmentation_head(features)[..., :height, :width]
         return with_image_logits(self.image_head, logits, maps[3])
-
-    def _missing(self, side: int) -> int:
-        return max(-(-side // 32) * 32, self.least_size) - side
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Normed encoder maps to ``(N, H / 4, W / 4, decoder_dim)``."""

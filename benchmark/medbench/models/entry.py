@@ -242,12 +242,19 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
         for changes in facts.get("challenges", {}).values():
             _check_names(path, "fact", changes, _FIELDS)
             _check_names(path, "option", changes.get("options", {}), set(options))
-        facts |= {key: tuple(facts[key]) for key in _TUPLES & set(facts)}
+        facts["challenges"] = {
+            challenge: _with_tuples(changes) for challenge, changes in facts.get("challenges", {}).items()
+        }
         facts["official_shapes"] = {
             key: (parameter, axis) for key, (parameter, axis) in facts.get("official_shapes", {}).items()
         }
-        entries[name] = ModelEntry(**facts, options=options)
+        entries[name] = ModelEntry(**_with_tuples(facts), options=options)
     return entries
+
+
+def _with_tuples(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts of a card with tuples where TOML has lists."""
+    return {key: tuple(value) if key in _TUPLES else value for key, value in facts.items()}
 
 
 def _check_names(path: Path, kind: str, entries: dict[str, Any], names: set[str]) -> None:

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +34,9 @@ from medbench.core.errors import MedbenchError
 from medbench.models.blocks.linear import linear
 from medbench.models.blocks.local_global_attention import LocalGlobalAttention
 from medbench.models.blocks.post_norm_layers import Embedding, FeedForward, PostNormAttention, positions
-from medbench.models.options import refuse_options
+from medbench.models.options import PROGRAM_FORMS, ProgramForm, refuse_options
 from medbench.models.renaming import rename_parameters
 
-Form = Literal["corrected", "published"]
-FORMS: tuple[Form, ...] = ("corrected", "published")
 FRAME_STEP = 15
 _ENTRIES_AT_ONCE = 1 << 24
 _POINTING = 0.3
@@ -104,7 +101,7 @@ class FullTransNet(nn.Module):
         in_channels: int = 1024,
         num_classes: int = 1,
         *,
-        form: Form = "corrected",
+        form: ProgramForm = "corrected",
         length: int = 1536,
         dim: int = 64,
         heads: int = 8,
@@ -120,7 +117,7 @@ class FullTransNet(nn.Module):
             "fulltransnet",
             (
                 (num_classes != 1, f"num_classes={num_classes}, but a frame has 1 score"),
-                (form not in FORMS, f"form={form!r} is none of {', '.join(FORMS)}"),
+                (form not in PROGRAM_FORMS, f"form={form!r} is none of {', '.join(PROGRAM_FORMS)}"),
                 (heads < 1 or dim % heads != 0, f"heads={heads} does not divide dim={dim}"),
                 (dim % 2 != 0, f"dim={dim} is odd"),
                 (window < 1, f"window={window} is not positive"),
@@ -194,8 +191,8 @@ class FullTransNet(nn.Module):
             )
         memory = self.encode(frames, global_frames)
         tokens = self.embedding(decoder_features[:, places])
-        positions = self.positions[:, : decoder_features.shape[1]][:, places]
-        tokens = (2 * tokens if self.published else tokens) + positions
+        place_codes = self.positions[:, : decoder_features.shape[1]][:, places]
+        tokens = (2 * tokens if self.published else tokens) + place_codes
         for layer in self.decoder:
             tokens = layer(tokens, memory)
         return tokens

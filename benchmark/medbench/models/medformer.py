@@ -23,19 +23,25 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.detection import FasterRCNN, RetinaNet
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from medbench.models.blocks.box_heads import (
+    FIRST_LEVELS,
+    BoxNetwork,
+    Detector,
+    coarser_levels,
+    detector_behind,
+    detector_problem,
+)
 from medbench.models.blocks.channels_last import BatchNorm, Conv, resize
 from medbench.models.blocks.dual_sparse_selection_attention import AUTHORS_BLOCK_PARTS
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.input_images import with_channels, zero_padded
 from medbench.models.blocks.sparse_pyramid import (
     AUTHORS_PYRAMID_PLACES,
     PyramidOptions,
     SparsePyramid,
-    at_least,
 )
 from medbench.models.options import refuse_options
 from medbench.models.renaming import as_matrices, rename_parameters
@@ -88,7 +94,9 @@ class MedFormerClassifier(SparsePyramid):
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, num_classes)`` logits, for any H and W."""
-        deepest = self.encode(at_least(_with_channels(images, self.in_channels), self.least_size))[3]
+        deepest = self.encode(
+            zero_padded(with_channels(images, self.in_channels), least_side=self.least_size)
+        )[3]
         logits: Tensor = self.classification_head(self.norm(deepest).mean(dim=(1, 2)))
         return logits
 
@@ -180,7 +188,7 @@ class MedFormerUPerNet(SparsePyramid):
         cropped. With an image-level head: ``(segmentation logits, image logits (N, num_image_classes))``.
         """
         height, width = images.shape[-2:]
-        images = at_least(_with_channels(images, self.in_channels), self.least_size)
+        images = zero_padded(with_channels(images, self.in_channels), least_side=self.least_size)
         maps = self.encode(images)
         features = self.dropout(self.decode(maps).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         logits = functional.interpolate(
@@ -209,12 +217,6 @@ class MedFormerUPerNet(SparsePyramid):
             for grid, projection in zip(_GRIDS, self.pooling, strict=True)
         ]
         return torch.cat([deepest, *(resize(m, height, width, align_corners=False) for m in means)], dim=-1)
-
-
-def _with_channels(images: Tensor, in_channels: int) -> Tensor:
-    if images.shape[1] == 1 and in_channels == 3:
-        return images.expand(-1, 3, -1, -1)
-    return images
 
 
 class DetectionFeatures(SparsePyramid):
@@ -252,7 +254,7 @@ class DetectionFeatures(SparsePyramid):
         stride from its size.
         """
         height, width = images.shape[-2:]
-        maps = self.encode(at_least(images, self.least_size))
+        maps = self.encode(zero_padded(images, least_side=self.least_size))
         pyramid = OrderedDict()
         for level in range(self.first_level, len(maps)):
             stride = 4 << level
@@ -266,7 +268,7 @@ def detection_network(
     in_channels: int = 3,
     num_classes: int = 2,
     *,
-    detector: str = "retinanet",
+    detector: Detector = "retinanet",
     n_win: int = 8,
     topk: Sequence[int] = (1, 4, 16),
     embed_dim: Sequence[int] = (32, 64, 128, 256),
@@ -277,7 +279,7 @@ def detection_network(
     drop_path: float = 0.1,
     decoder_dim: int = 256,
     image_size: int = 512,
-) -> RetinaNet | FasterRCNN:
+) -> BoxNetwork:
     """A detector of torchvision on the pyramid, with torchvision's inputs and outputs.
 
     In training ``detector(images, targets)`` gives a dictionary of losses, in evaluation ``detector(images)``
@@ -309,10 +311,7 @@ def detection_network(
         (
             *options.problems(),
             (decoder_dim < 1, f"decoder_dim={decoder_dim} is not positive"),
-            (
-                detector not in ("retinanet", "faster_rcnn"),
-                f"detector={detector!r} is neither 'retinanet' nor 'faster_rcnn'",
-            ),
+            detector_problem(detector),
         ),
     )
     transform = {
@@ -321,22 +320,10 @@ def detection_network(
         "image_mean": [0.0] * in_channels,
         "image_std": [1.0] * in_channels,
     }
-    if detector == "retinanet":
-        features = DetectionFeatures(
-            in_channels, options, decoder_dim, 1, LastLevelP6P7(decoder_dim, decoder_dim)
-        )
-        sizes = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in _ANCHOR_SIDES)
-        anchors = AnchorGenerator(sizes, _ANCHOR_RATIOS)
-        return RetinaNet(features, num_classes, anchor_generator=anchors, **transform)
-    features = DetectionFeatures(in_channels, options, decoder_dim, 0, LastLevelMaxPool())
-    anchors = AnchorGenerator(tuple((side,) for side in _ANCHOR_SIDES), _ANCHOR_RATIOS)
-    return FasterRCNN(features, num_classes, rpn_anchor_generator=anchors, **transform)
+    extra = coarser_levels(detector, decoder_dim)
+    features = DetectionFeatures(in_channels, options, decoder_dim, FIRST_LEVELS[detector], extra)
+    return detector_behind(features, detector, num_classes, **transform)
 
-
-_ANCHOR_SIDES = (32, 64, 128, 256, 512)
-"""Of both papers, in pixels, finest map first."""
-
-_ANCHOR_RATIOS = ((0.5, 1.0, 2.0),) * len(_ANCHOR_SIDES)
 
 _MATRICES = r"\.attention\.(qkv|output)\.weight$"
 _UPERNET_PLACES = (

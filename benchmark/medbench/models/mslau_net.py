@@ -31,6 +31,7 @@ from medbench.models.blocks.dual_sparse_selection_attention import AttentionBloc
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.folded_norm import ConvNormReLU, conv_of_norm
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.input_images import with_channels, zero_padded
 from medbench.models.blocks.multi_scale_linear_attention import MultiScaleLinearAttention
 from medbench.models.blocks.recomputed import of_activation
 from medbench.models.blocks.stochastic_depth import StochasticDepth
@@ -202,11 +203,7 @@ class MSLAUNet(nn.Module):
         cropped. With an image-level head: ``(segmentation logits, image logits (N, num_image_classes))``.
         """
         height, width = images.shape[-2:]
-        if images.shape[1] == 1 and self.in_channels == 3:
-            images = images.expand(-1, 3, -1, -1)
-        bottom, right = -height % 32, -width % 32
-        if bottom or right:
-            images = functional.pad(images, (0, right, 0, bottom))
+        images = zero_padded(with_channels(images, self.in_channels), 32)
         maps = self.encode(images)
         logits = functional.interpolate(
             self.segmentation_head(self.decode(maps)), images.shape[-2:], mode="bilinear", align_corners=True

@@ -1,10 +1,15 @@
-"""Errors for model options that do not go together."""
+"""Options that several models have, and errors for options that do not go together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from medbench.core.errors import MedbenchError
+
+ProgramForm = Literal["corrected", "published"]
+"""``published`` computes what the authors' program does, ``corrected`` what their paper means."""
+PROGRAM_FORMS: tuple[ProgramForm, ...] = ("corrected", "published")
 
 
 def refuse_options(model: str, problems: Iterable[tuple[bool, str]]) -> None:

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_bytes
+from medbench.core.folders import at_home
+from medbench.core.machine import memory_bytes
+from medbench.models.checkpoint_files import stored_values
 
 
 def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
-    """Parameters by name of a checkpoint, or of what it holds as ``state_dict`` or ``model``.
+    """Parameters by name of a file of torch or safetensors, also as its ``state_dict`` or ``model``.
 
     Args:
         path: the file.
         option: the model option that named the file, for the error.
 
     Raises:
-        MedbenchError: ``weights.missing``, ``weights.unsafe``, ``weights.corrupt`` or
-            ``weights.not_a_state_dict``.
+        MedbenchError: ``weights.missing``, ``file.too_large`` for one of more than half of the memory,
+            ``weights.unsafe``, ``weights.corrupt`` or ``weights.not_a_state_dict``.
     """
+    path = at_home(path)
     if not path.is_file():
         raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", f"Check {option}.")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise MedbenchError(
-            "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
-            "Ask its author for a plain state_dict.",
-        ) from error
-    except Exception as error:
-        raise MedbenchError(
-            "weights.corrupt",
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
-            "Copy the file again from its source.",
-        ) from error
-    if not isinstance(content, Mapping):
+    content: Any = stored_values(read_bytes(path, memory_bytes() // 2), path)
+    names = ("state_dict", "model") if isinstance(content, Mapping) else ()
+    content = next((content[name] for name in names if isinstance(content.get(name), Mapping)), content)
+    items = content.items() if isinstance(content, Mapping) else ()
+    parameters = {name: tensor for name, tensor in items if isinstance(tensor, Tensor)}
+    if not parameters:
         raise MedbenchError(
             "weights.not_a_state_dict", f"{path}: holds no names of parameters.", f"Check {option}."
         )
-    parameters: Mapping[str, Tensor] = content.get("state_dict", content.get("model", content))
     return parameters
 
 

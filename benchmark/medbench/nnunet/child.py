@@ -12,6 +12,8 @@ import os
 import random
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.machine import keep_freed_memory
 from medbench.core.seeds import derived_seed
+from medbench.core.text import first_line
 from medbench.nnunet.ordered_batches import ordered
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ Emit = Callable[[dict[str, Any]], None]
 DATASET_ID = 1
 PREPROCESSED = "preprocessed.json"
 AUGMENTERS = "nnUNet_n_proc_DA"
+PARENT_EVERY_S = 1.0
 QUICK_VOXELS = 10**6
 """Foreground voxels drawn for the intensities of CT by the recipe ``quick``; nnU-Net's own number is 10^8."""
 
@@ -38,6 +42,7 @@ QUICK_VOXELS = 10**6
 def main(path: Path) -> int:
     """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
     signal.signal(signal.SIGTERM, _end)
+    end_with_parent()
     keep_freed_memory()
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     request = read_json(path)
@@ -54,8 +59,7 @@ def main(path: Path) -> int:
         _work(request, emit)
     except Exception as error:  # noqa: BLE001 - the parent shows it in one line
         traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        emit({"event": "error", "message": f"{type(error).__name__}: {first}"})
+        emit({"event": "error", "message": f"{type(error).__name__}: {first_line(error)}"})
         return 1
     emit({"event": "done"})
     return 0
@@ -64,6 +68,18 @@ def main(path: Path) -> int:
 def _end(number: int, frame: Any) -> None:
     """Exit as Python does, so that the processes that read ahead end with this one."""
     sys.exit(128 + number)
+
+
+def end_with_parent() -> None:
+    """End this process as SIGTERM does when the one that started it is gone, however that ended."""
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_EVERY_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _work(request: dict[str, Any], emit: Emit) -> None:

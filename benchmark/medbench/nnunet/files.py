@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 FACTS_KEY = "nnunet"
 _FORM = 1
+_FOLD = re.compile(r"fold_(\d{1,3}|all)")
+"""Names of folds; copies that somebody kept beside them, such as fold_0_old, are none."""
 MOST_TIMES = 20
 """How many times its size an archive may unpack to: weights hardly pack at all."""
 
@@ -161,7 +164,11 @@ def _checkpoints(folder: Path, source: Path, pattern: str = "fold_*") -> dict[st
     """
     paths: dict[str, Path] = {}
     for name in CHECKPOINTS:
-        places = [place for place in sorted(folder.glob(pattern)) if (place / name).is_file()]
+        places = [
+            place
+            for place in sorted(folder.glob(pattern))
+            if _FOLD.fullmatch(place.name) and (place / name).is_file()
+        ]
         paths = {place.name.removeprefix("fold_"): place / name for place in places}
         if paths:
             break

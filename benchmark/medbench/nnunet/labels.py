@@ -17,7 +17,8 @@ IMAGE_SIZE = "medbench_picture_size"
 
 _GREY = frozenset(
     (
-        *("l", "us", "bw", "bmode", "image", "frame", "0", "channel0"),
+        *("l", "i", "us", "bw", "bmode", "xr", "xray", "radiograph"),
+        *("image", "img", "frame", "data", "input", "channel", "0", "channel0"),
         *("nonorm", "zscore", "rescaleto01", "rgbto01"),
     )
 )
@@ -57,7 +58,14 @@ def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -
     labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
     if has_regions(dataset):
         return _table_of_regions(dataset, challenge, source)
-    values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
+    try:
+        values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
+    except ValueError as error:
+        raise MedbenchError(
+            "nnunet.labels",
+            f"{source}: its dataset.json gives labels the values {', '.join(map(str, labels.values()))}.",
+            'nnU-Net v2 writes names first: "labels": {"background": 0, ...}; turn them round.',
+        ) from error
     class_order = [_plain(name) for name in class_names(challenge)]
     if set(values) != set(class_order) or sorted(values.values()) != list(range(len(class_order))):
         raise MedbenchError(
@@ -148,7 +156,13 @@ def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str)
     Raises:
         MedbenchError: ``nnunet.channels``.
     """
-    channels = dataset.get("channel_names") or dataset["modality"]
+    channels = dataset.get("channel_names") or dataset.get("modality")
+    if not isinstance(channels, Mapping) or not all(str(key).isdecimal() for key in channels):
+        raise MedbenchError(
+            "nnunet.channels",
+            f"{source}: its dataset.json has no channel_names by number.",
+            'Add them, for example "channel_names": {"0": "grayscale"}.',
+        )
     names = [channels[key] for key in sorted(channels, key=int)]
     if not challenge.card.modalities:
         if len(names) == len(RGB_CHANNELS) or (len(names) == 1 and _is_grey(names[0])):

@@ -66,7 +66,8 @@ class NnunetRecipe:
         check_settings(self, plan=("batch_size",))
         _check_class("planner", self.planner, (*PLANNERS, *own_classes("planner")))
         _check_class("trainer", self.trainer, (DEFAULT_TRAINER, *own_classes("trainer")))
-        if self.folds != "all" and not all(fold in range(FOLDS) for fold in self.fold_list):
+        numbers = self.folds if isinstance(self.folds, list | tuple) else [self.folds]
+        if self.folds != "all" and (not numbers or not all(map(_is_fold, numbers))):
             raise MedbenchError(
                 "recipe.setting",
                 f"nnU-Net: folds={self.folds} are not of 0 to {FOLDS - 1}.",
@@ -99,6 +100,10 @@ class NnunetRecipe:
         """Length of the training and size of its images, in words."""
         size = f", images at {self.image_size}×{self.image_size}" if spatial_dims == 2 else ""
         return f"{self.epochs} epochs of {self.steps} steps{size}"
+
+
+def _is_fold(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in range(FOLDS)
 
 
 def _check_class(setting: str, name: str, choices: tuple[str, ...]) -> None:

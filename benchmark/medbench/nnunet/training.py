@@ -24,10 +24,10 @@ from medbench.models.options import refuse_options
 from medbench.nnunet.beginning import REPORT, START, read_start
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.recipe import NnunetRecipe
-from medbench.training.fit import SUMMARY, WEIGHTS
 from medbench.training.framework import TrainingOrder
 from medbench.training.hardware import Hardware, present_hardware
 from medbench.training.recipes import load_recipe_as
+from medbench.training.result_files import SUMMARY, WEIGHTS, is_finished
 
 if TYPE_CHECKING:
     from medbench.inference.weights import Checkpoint
@@ -83,7 +83,7 @@ class Nnunet:
                 and as :func:`medbench.nnunet.data.write_raw`.
         """
         weights = order.folder / WEIGHTS
-        if weights.exists() and (order.folder / SUMMARY).exists():
+        if is_finished(order.folder):
             return weights
         require_nnunet()
         hardware = _present(hardware)

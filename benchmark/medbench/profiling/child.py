@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import describe
 from medbench.core.machine import return_freed_memory
 from medbench.models.devices import cuda_index
 from medbench.profiling.memory import Pass, PeakMemory
@@ -59,9 +60,8 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
     except Exception as error:
         if isinstance(error, MedbenchError) and not ran_out_of_memory(error):
             raise
-        first = (str(error).strip().splitlines() or ["no message"])[0]
         status = "out_of_memory" if ran_out_of_memory(error) else "failed"
-        reason = f"{type(error).__name__}: {first}"
+        reason = describe(error)
     return PeakMemory(what, workload.batch, status, reason, limit_bytes, **figures)  # type: ignore[arg-type]
 
 

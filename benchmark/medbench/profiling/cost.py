@@ -24,6 +24,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from medbench.core.guard import describe
+from medbench.core.text import first_line
 from medbench.profiling.formulas import moves_only, other_flops, product_formulas
 
 KINDS = {
@@ -125,8 +127,7 @@ def count_cost(
         except Exception as error:
             if way == "shapes":
                 raise
-            first = (str(error).strip().splitlines() or ["no message"])[0]
-            note = f"not by shapes alone: {type(error).__name__}: {first}"
+            note = f"not by shapes alone: {describe(error)}"
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     images = torch.randn(*input_shape, generator=torch.Generator().manual_seed(0)).to(device)
     return _count(network, _inputs(images, further), "values", activations, note)
@@ -176,8 +177,9 @@ def _count(
         try:
             activation_bytes = _kept_for_backward(network, inputs)
         except (RuntimeError, ValueError, NotImplementedError) as error:
-            reason = (str(error).strip().splitlines() or ["no message"])[0]
-            note = "; ".join(part for part in (note, f"no training on this input: {reason}") if part)
+            note = "; ".join(
+                part for part in (note, f"no training on this input: {first_line(error)}") if part
+            )
     return Cost(
         macs=_halved(counter.get_total_flops()),
         other_flops=round(census.other["Global"]),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import describe
 from medbench.core.progress import Progress, SilentProgress
 from medbench.profiling.workload import Workload, ran_out_of_memory
 
@@ -118,9 +119,8 @@ class _Runner:
         except Exception as error:
             if isinstance(error, MedbenchError) and not ran_out_of_memory(error):
                 raise
-            first = (str(error).strip().splitlines() or ["no message"])[0]
             self.status = "out_of_memory" if ran_out_of_memory(error) else "failed"
-            self.reason = f"{type(error).__name__}: {first}"
+            self.reason = describe(error)
 
     def finished(self, seconds: float) -> bool:
         """Whether the workload failed, is steady, or has used its time."""

@@ -34,7 +34,7 @@ _SHARE_OF_FREE_MEMORY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ProfileRequest:
     """Models, inputs, devices and measures of a profile.
 
     Attributes:
@@ -81,7 +81,7 @@ class Profile:
 
 
 def profile(
-    request: Request, *, keep_in: Path | None = None, progress: Progress | None = None
+    request: ProfileRequest, *, keep_in: Path | None = None, progress: Progress | None = None
 ) -> list[Profile]:
     """Profiles of every model on every device, with every batch and precision.
 
@@ -119,7 +119,7 @@ def profile(
     return profiles
 
 
-def plan(request: Request) -> list[Workload]:
+def plan(request: ProfileRequest) -> list[Workload]:
     """Workloads of a request: every model with every device, batch and precision.
 
     Raises:
@@ -153,7 +153,7 @@ def published_shape(name: str) -> tuple[int, ...]:
     return entry.input_shape
 
 
-def _fitting_shape(name: str, request: Request) -> tuple[int, ...]:
+def _fitting_shape(name: str, request: ProfileRequest) -> tuple[int, ...]:
     card_shape = published_shape(name)
     shape = request.shape or card_shape
     if len(shape) != len(card_shape):
@@ -288,7 +288,7 @@ def _time_all(
 
 
 def _search_all(
-    workloads: Sequence[Workload], request: Request, progress: Progress
+    workloads: Sequence[Workload], request: ProfileRequest, progress: Progress
 ) -> list[dict[str, LargestBatch]]:
     progress.start("largest batch, each try in a fresh process", len(workloads) * len(PASSES))
     searches: list[dict[str, LargestBatch]] = []

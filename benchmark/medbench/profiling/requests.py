@@ -10,7 +10,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.models import list_models, model_entry
 from medbench.models.entry import usual_models
-from medbench.profiling.profile import MEASURES, Request
+from medbench.profiling.profile import MEASURES, ProfileRequest
 from medbench.profiling.workload import PRECISIONS
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
@@ -76,7 +76,7 @@ def make_request(
     num_classes: int | None,
     options: dict[str, Any],
     **others: Any,
-) -> Request:
+) -> ProfileRequest:
     """The request of a command's options, checked before anything is built or measured.
 
     Raises:
@@ -86,7 +86,7 @@ def make_request(
     sizes = _words(batches) if batches else [str(shape[0]) if shape else "1"]
     if not all(size.isdecimal() and int(size) > 0 for size in sizes):
         raise MedbenchError("profile.batch", f"'{batches}' are no batch sizes.", "For example --batch 1,8.")
-    return Request(
+    return ProfileRequest(
         choose_models(models),
         shape=shape[1:] if shape else None,
         num_classes=num_classes,

@@ -50,6 +50,20 @@ def _signed(metric: MetricSpec | MetricRecord) -> bool:
         return False
 
 
+def full_heading(metric: MetricSpec) -> str:
+    """Heading of a metric's column with its protocol, where the challenge has several."""
+    return f"{heading(metric)} ({metric.protocol})" if metric.protocol else heading(metric)
+
+
+def chance(p: float | None) -> str:
+    """A p-value as text; a dash for ``None``.
+
+    >>> chance(0.0004), chance(0.25), chance(None)
+    ('< 0.001', '0.250', '–')
+    """
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def distinct_headings(metrics: Mapping[str, MetricSpec] | Mapping[str, MetricRecord]) -> dict[str, str]:
     """Column -> its heading, with the protocol where columns of two protocols have one heading."""
     texts = {name: heading(metric) for name, metric in metrics.items()}

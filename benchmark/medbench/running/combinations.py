@@ -12,8 +12,8 @@ from medbench.challenges.base import Challenge
 from medbench.core.files import sha256_json, write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import MetricSpec
-from medbench.records.reading import Finished
-from medbench.records.tables import heading, number
+from medbench.records.reading import KEY_LENGTH, Finished
+from medbench.records.tables import data_words, heading, number
 from medbench.running.modalities import all_combinations
 from medbench.running.request import Request, RunKeywords
 from medbench.running.run import run_request
@@ -45,10 +45,10 @@ class Combinations:
 
     @property
     def title(self) -> str:
-        """Title of the table: model, challenge, split, and whether the data are the synthetic sample."""
+        """Title of the table: model, challenge, split, and whether the data are the sample or a subset."""
         record = self.runs[0].record
-        kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
-        return f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
+        where = f"{record.challenge.title}, split {record.challenge.split}{data_words(record)}"
+        return f"{record.model.title} on {where}"
 
     @property
     def headings(self) -> list[str]:
@@ -184,7 +184,7 @@ def combine_request(request: Request, progress: Progress | None = None) -> Combi
         progress.say(f"Combination {position} of {len(combinations)}: {', '.join(names)}.")
         inference = dataclasses.replace(request.inference, modalities=names)
         runs.append(run_request(dataclasses.replace(request, inference=inference), progress))
-    key = sha256_json([run.record.key for run in runs])[:16]
+    key = sha256_json([run.record.key for run in runs])[:KEY_LENGTH]
     result = Combinations(challenge, combinations, runs, runs[0].folder.parent / f"combinations-{key}")
     write_text(result.folder / "table.md", result.markdown())
     write_text(result.folder / "table.tex", result.latex())

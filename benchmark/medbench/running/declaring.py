@@ -98,6 +98,11 @@ def declare(
     place = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
     if alone:
         lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
+    elif not any(item.group for item in cases):
+        lines.append(
+            "groups: none, each case stands alone. Cases of one patient or video must share a split: name "
+            f"what they share by --group, a regular expression on names such as {cases[0].id}"
+        )
     lines += [
         f"splits: {counts}{place}",
         f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
@@ -105,7 +110,7 @@ def declare(
         f"next: medbench data check {name}",
     ]
     if not result.faults:
-        lines.append(f"      medbench run -m {_example(challenge)} -c {name}")
+        lines += [f"      medbench {verb} -m {_example(challenge)} -c {name}" for verb in ("train", "run")]
     return Declared(path, name, lines, not result.faults)
 
 

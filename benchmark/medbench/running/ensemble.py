@@ -18,7 +18,7 @@ from medbench.inference.voting import RULES, EnsemblePredictor, EnsembleSample
 from medbench.models.devices import present_device
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
-from medbench.records.reading import Finished, Run, find_run
+from medbench.records.reading import KEY_LENGTH, Finished, Run, find_run
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
@@ -94,7 +94,7 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
         **plugin_settings(),
     }
     key = _key(settings, subject)
-    folder = request.runs_root / challenge.name / NAME / key[:16]
+    folder = request.runs_root / challenge.name / NAME / key[:KEY_LENGTH]
     places = first.request.places(first.data.root)
 
     def predictor() -> EnsemblePredictor:
@@ -114,7 +114,7 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
         settings=settings,
         seed=first.request.seed,
         device=first.request.inference.device,
-        command=command_line(["medbench", NAME, *(str(fact["key"])[:16] for fact in facts)]),
+        command=command_line(["medbench", NAME, *(str(fact["key"])[:KEY_LENGTH] for fact in facts)]),
         citations=list(dict.fromkeys(text for run in parents for text in run.record.citations)),
         started=start_time,
     )

@@ -15,6 +15,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
+from medbench.core.folders import at_home
 from medbench.core.guard import Failure, guarded
 from medbench.core.named_predictions import named_predictions
 from medbench.core.places import Places, command_line
@@ -25,7 +26,7 @@ from medbench.io.caches import content_sha256
 from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import Timing
-from medbench.records.reading import PREDICTIONS, Finished
+from medbench.records.reading import KEY_LENGTH, PREDICTIONS, Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import NOTES, Provenance, Subject, make_record, now
 from medbench.running.data import choose_cases, resolve_data
@@ -114,7 +115,7 @@ def evaluation_of(
         MedbenchError: as :func:`medbench.core.named_predictions.named_predictions`.
     """
     fields = request_fields(keywords)
-    folder = Path(predictions).expanduser()
+    folder = at_home(predictions)
     own = named_predictions(str(predictions))
     if own is not None:
         folder, name, rename = own.folder, name or own.title, rename or own.rename
@@ -200,7 +201,7 @@ def _scored(
     start_time, progress = clock
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
-    folder = request.runs_root / challenge.name / PREDICTIONS / key[:16]
+    folder = request.runs_root / challenge.name / PREDICTIONS / key[:KEY_LENGTH]
     folders = {"predictions": request.predictions} if request.predictions.is_dir() else {}
     note_data_place(key, data=subject.data.root, **folders)
     places = places_of(request, subject, predictions)

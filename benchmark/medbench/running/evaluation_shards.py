@@ -15,7 +15,7 @@ from medbench.core.result_table import CaseRow
 from medbench.records.data_places import find_data_place, note_data_place
 from medbench.records.identity import code_sha256, plugin_settings
 from medbench.records.phases import Timing
-from medbench.records.reading import JOURNAL, Finished
+from medbench.records.reading import JOURNAL, KEY_LENGTH, Finished
 from medbench.running.evaluate import Evaluation, Opened, evaluate_request, opened_subject, places_of, scoring
 from medbench.running.journal import write_journal
 from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows, write_shard
@@ -48,7 +48,7 @@ def score_shard(
         }
         settings = {**entries, "manifest_sha256": subject.manifest_sha256, "code": code_sha256()}
         whole = sha256_json({**settings, **plugin_settings()})
-        folder = request.runs_root / subject.challenge.name / SHARDS / whole[:16]
+        folder = request.runs_root / subject.challenge.name / SHARDS / whole[:KEY_LENGTH]
         own = folder / f".{shard.number}"
         places = places_of(request, subject, predictions)
         part = Opened(subject.challenge, shard.part(subject.cases), predictions, own, places, progress)

@@ -11,6 +11,7 @@ import queue
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
@@ -81,7 +82,7 @@ class _Slot:
     """One process, started on first need and again after its death."""
 
     def __init__(self, cuda_device: str, threads: int, ends_at_ctrl_c: bool = False) -> None:
-        self._initial = (cuda_device, threads, ends_at_ctrl_c)
+        self._initial = (cuda_device, threads, ends_at_ctrl_c, _ignores_warnings())
         self._pool: ProcessPoolExecutor | None = None
         self._copy: Forked | None = None
         self._closing = threading.Lock()
@@ -116,11 +117,19 @@ class _Slot:
             self._copy = self._pool = None
 
 
-def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> None:
+def _ignores_warnings() -> bool:
+    """Whether this process shows no warning of any kind, as the command line does without ``--debug``."""
+    return bool(warnings.filters) and warnings.filters[0][:3] == ("ignore", None, Warning)
+
+
+def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, ignores_warnings: bool) -> None:
     """Show a process its own device and its share of the cores, before torch is loaded.
 
-    The process ends with its parent; at Ctrl-C at once, without a word, or by an exception.
+    The process ends with its parent; at Ctrl-C at once, without a word, or by an exception. It shows the
+    warnings of libraries where its parent does.
     """
+    if ignores_warnings:
+        warnings.simplefilter("ignore")
     if ends_at_ctrl_c:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -13,6 +13,7 @@ from typing import Any, Unpack
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
+from medbench.core.folders import at_home
 from medbench.core.guard import Failure
 from medbench.core.plugins import loaded_plugins
 from medbench.core.progress import Progress, SilentProgress
@@ -94,19 +95,21 @@ def evaluate_folders(
             contradict one another; bad pairs are rows with status ``failed`` instead.
     """
     settings = FolderSettings(**keywords)
+    references, predictions = at_home(references), at_home(predictions)
+    output = None if output is None else at_home(output)
     conventions = [metric(name) for name in metric_ids]
     refuse_settings(conventions, settings)
     if output is not None:
-        refuse_output(Path(output), Path(references), Path(predictions))
-    with _opened(Path(predictions)) as folder:
-        file_pairs = pair_files(Path(references), folder, settings.rename)
+        refuse_output(output, references, predictions)
+    with _opened(predictions) as folder:
+        file_pairs = pair_files(references, folder, settings.rename)
         _refuse_without_spacing(file_pairs.pairs, conventions, settings)
         scoring = _Scoring(file_pairs.pairs, conventions, settings)
         rows = scoring.rows(progress or SilentProgress())
         rows = [row.renamed(str(folder), str(predictions)) for row in rows]
         notes = [note.replace(str(folder), str(predictions)) for note in file_pairs.notes]
     if output is not None:
-        write_json_lines(Path(output), [row.as_json() for row in rows])
+        write_json_lines(output, [row.as_json() for row in rows])
     scoring.refuse_contradictions(rows)
     aggregates = scoring.aggregates(rows)
     remarks = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
@@ -314,7 +317,7 @@ def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: s
     return {
         f"{label}/{c.id}": MetricSpec(
             f"{label}/{c.id}",
-            f"{label} {c.id}",
+            f"label {label}, {c.id}",
             {"1": "", "mm": length}.get(c.unit, c.unit),
             c.better,
             c.id,

@@ -19,7 +19,9 @@ from typing import Any
 from medbench.core.guard import describe
 
 MOST_AHEAD_BYTES = 16 << 10
-"""Size of a call up to which it is sent before the last one has ended: it fits into the pipe."""
+"""Size of a call up to which it is sent before the last one has ended, where the pipe holds as much."""
+_LENGTH_BYTES = 4
+"""Length of a call, which stands before it in the pipe."""
 _END = b""
 """Sent in place of a call, it ends the process."""
 
@@ -47,6 +49,7 @@ class Forked:
     def __init__(self, prepare: Callable[..., None], initial: tuple[Any, ...]) -> None:
         calls, self._calls = multiprocessing.Pipe(duplex=False)
         self._replies, replies = multiprocessing.Pipe(duplex=False)
+        self._most_ahead_bytes = min(MOST_AHEAD_BYTES, _pipe_bytes(self._calls) - _LENGTH_BYTES)
         self._due: deque[Reply] = deque()
         self._sending = threading.Lock()
         context = multiprocessing.get_context("fork")
@@ -70,7 +73,7 @@ class Forked:
         except Exception as error:  # noqa: BLE001 - belongs to whoever waits for the call
             reply.set_exception(error)
             return reply
-        while self._due and len(call) > MOST_AHEAD_BYTES:
+        while self._due and len(call) > self._most_ahead_bytes:
             self._read()
         try:
             with self._sending:
@@ -112,6 +115,13 @@ class Forked:
         if wait:
             self._process.join()
             atexit.unregister(self._process.kill)
+
+
+def _pipe_bytes(end: Connection) -> int:
+    """Bytes that a pipe of Linux holds: 64 KiB, or 8 where the user has many pipes (pipe(7))."""
+    import fcntl
+
+    return fcntl.fcntl(end, fcntl.F_GETPIPE_SZ)
 
 
 class Reply(Future[Any]):

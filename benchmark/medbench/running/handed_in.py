@@ -105,7 +105,7 @@ def unused_notes(folder: Path, predictions: Sequence[Path]) -> list[str]:
 
 
 def alike_hint(folder: Path, name: str) -> str:
-    """Hint at a file that a missing prediction may be: its name differs in upper case or type only."""
+    """Hint at a file that a missing prediction may be: in upper case, of another type, or in a folder."""
     place = folder / name
     try:
         there = sorted(entry for entry in os.listdir(place.parent) if not is_metadata(entry))
@@ -116,4 +116,9 @@ def alike_hint(folder: Path, name: str) -> str:
     if by_case:
         return f"; {by_case} differs by case only"
     by_type = next((entry for entry in there if entry.split(".")[0].lower() == stem), None)
-    return f"; {by_type} is of another type" if by_type else ""
+    if by_type:
+        return f"; {by_type} is of another type"
+    below = next(
+        (entry for entry in there if os.path.lexists(os.path.join(place.parent, entry, place.name))), None
+    )
+    return f"; {below}/{place.name} lies a folder deeper" if below else ""

@@ -118,6 +118,8 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             f"Cases of {challenge.title} are not cut from larger images, so there is nothing to stitch.",
             "Leave --stitch out.",
         )
+    if network.form == "sequence":
+        _refuse_of_images(network, inference)
     if network.framework is not None:
         _refuse_planned(challenge, network, inference)
     elif inference.overlap is not None and not network.sees_volumes:
@@ -134,6 +136,17 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             f"{network.name} has no mirrored views of its {network.form}s.",
             "Leave --mirror out.",
         )
+
+
+def _refuse_of_images(network: NetworkPlan, inference: Inference) -> None:
+    """Refuse sizes of images and batches for a network that sees a whole sequence at a time."""
+    for flag in ("batch_size", "image_size"):
+        if getattr(inference, flag) is not None:
+            raise MedbenchError(
+                "inference.setting",
+                f"{network.name} sees a {network.form} as a whole and takes no {flag.replace('_', ' ')}.",
+                f"Leave --{flag.replace('_', '-')} out.",
+            )
 
 
 def _refuse_planned(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:

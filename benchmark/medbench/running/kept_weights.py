@@ -19,7 +19,7 @@ def say_other_threads(folder: Path, progress: Progress) -> None:
     """
     import torch
 
-    from medbench.training.fit import training_summary
+    from medbench.training.result_files import training_summary
 
     summary = training_summary(folder) or {}
     threads, on_cpu = summary.get("threads"), (summary.get("hardware") or {}).get("accelerator") == "cpu"

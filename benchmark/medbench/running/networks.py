@@ -20,7 +20,7 @@ from medbench.models import create_model, model_entries, model_entry
 from medbench.models.local.entries import CONTRACT_OPTION
 from medbench.models.registry import check_options
 from medbench.training.missing_modalities import rates_by_channel
-from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
+from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe_as, recipe_on
 from medbench.training.recipes.checking import check_needs, check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
@@ -294,8 +294,11 @@ def recipe_for(
         videos = load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
         check_needs(videos, changes)
         return videos
-    recipe = load_recipe(
-        network.recipe_family, name, **{**challenge_settings(challenge, network, name), **changes}
+    recipe = load_recipe_as(
+        RECIPES_OF_TASKS.get(network.recipe_family, Recipe),
+        network.recipe_family,
+        name,
+        {**challenge_settings(challenge, network, name), **changes},
     )
     check_use(recipe, network.learns, changes)
     check_needs(recipe, changes)

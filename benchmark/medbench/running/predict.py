@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.folders import at_home
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
 from medbench.core.writable import refuse_unwritable
@@ -38,7 +39,7 @@ def predict(
     Raises:
         MedbenchError: ``predict.other_settings``, and as :func:`medbench.running.run.run`.
     """
-    return predict_request(Request.of(model, challenge, **keywords), Path(output), progress)
+    return predict_request(Request.of(model, challenge, **keywords), at_home(output), progress)
 
 
 def predict_request(request: Request, output: Path, progress: Progress | None = None) -> Sequence[CaseRow]:

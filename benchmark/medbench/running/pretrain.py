@@ -12,12 +12,13 @@ from medbench.challenges import load_challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
-from medbench.core.folders import runs_folder
+from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.registry import unknown_name
 from medbench.models import model_entry
 from medbench.models.registry import check_options
 from medbench.running.data import resolve_data
+from medbench.running.samples import is_sample
 from medbench.training.pretraining_recipe import PretrainingRecipe, load_pretraining_recipe
 
 if TYPE_CHECKING:
@@ -99,13 +100,13 @@ def pretrain(
     Raises:
         MedbenchError: for unknown names, unreadable data, tokenizer or weights, or a diverged training.
     """
-    from medbench.training.fit import training_summary
     from medbench.training.hardware import Hardware as DefaultHardware
     from medbench.training.hardware import present_hardware
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_fit import PairLearner, fit_pairs
     from medbench.training.pretraining_judge import judge
     from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
+    from medbench.training.result_files import training_summary
 
     progress = progress or SilentProgress()
     hardware = present_hardware(hardware or DefaultHardware())
@@ -114,8 +115,7 @@ def pretrain(
     for path in (request.text_weights, request.image_weights):
         if path is not None and not path.exists():
             raise MedbenchError("weights.missing", f"{path}: there is no such file.", "Check its path.")
-    name = request.recipe or ("default" if request.data else "quick")
-    recipe = load_pretraining_recipe(name, request.recipe_changes)
+    recipe = load_pretraining_recipe(request.recipe or own_recipe(request), request.recipe_changes)
     _check_length(request, recipe)
     data = resolve_data(load_challenge(DATA_SET), request.data, progress)
     pairs = _read(data, progress)
@@ -188,6 +188,12 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
     if pairs.reasons:
         progress.say(f"{len(pairs.reasons)} pairs are left out; the first: {pairs.reasons[0]}")
     return pairs
+
+
+def own_recipe(request: PretrainRequest) -> str:
+    """Name of the recipe where none is asked for; no sample is drawn to tell."""
+    folder = request.data or data_folder(DATA_SET)
+    return "quick" if folder is None or is_sample(folder) else "default"
 
 
 def _check_length(request: PretrainRequest, recipe: PretrainingRecipe) -> None:

@@ -8,7 +8,7 @@ from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress
 from medbench.leaderboards.results import read_results
 from medbench.records.identity import code_sha256
-from medbench.records.reading import Finished
+from medbench.records.reading import KEY_LENGTH, Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
@@ -42,7 +42,7 @@ def add_references(subject: Subject, request: CaseRequest, progress: Progress) -
         if key in there:
             continue
         start_time = now()
-        folder = request.runs_root / challenge.name / "references" / key[:16]
+        folder = request.runs_root / challenge.name / "references" / key[:KEY_LENGTH]
         progress.say(f"Reference row of the tables: {name}.")
         for case in subject.cases:
             try:

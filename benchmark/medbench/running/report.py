@@ -8,7 +8,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.folders import data_folder, leaderboards_folder, runs_folder
+from medbench.core.folders import at_home, data_folder, leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.data_places import find_data_place
 from medbench.records.identity import manifest_sha256
@@ -53,19 +53,20 @@ def report(
             with its cases in any value, interval or count), ``data.missing``, ``predictions.missing``, or
             ``report.other_data`` when these are not the data of the run.
     """
-    boards = Path(leaderboards) if leaderboards else leaderboards_folder()
-    result = find_run(run, Path(runs) if runs else runs_folder(), boards)
+    boards = at_home(leaderboards) if leaderboards else leaderboards_folder()
+    runs_root = at_home(runs) if runs else runs_folder()
+    result = find_run(run, runs_root, boards)
     check_measures(result)
     record, of_row = result.record, result.folder.parent.name == EVIDENCE
     challenge = load_challenge(record.challenge.name)
-    folder = Path(predictions) if predictions else result.folder / "predictions"
+    folder = at_home(predictions) if predictions else result.folder / "predictions"
     if predictions and not folder.is_dir():
         raise MedbenchError(
             "predictions.missing", f"{folder}: there is no such folder.", "Check --predictions."
         )
     cases: list[Case] = []
     if predictions or not of_row:
-        cases = cases_of(result, challenge, Path(data) if data else None, progress or SilentProgress())
+        cases = cases_of(result, challenge, at_home(data) if data else None, progress or SilentProgress())
         if not folder.is_dir():
             folder = find_data_place(record.key, "predictions") or folder
         if not folder.is_dir():
@@ -73,9 +74,9 @@ def report(
                 "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
             )
     default = Path(f"report-{record.key[:8]}.html") if of_row else result.folder / REPORT
-    page = Path(output) if output else default
+    page = at_home(output) if output else default
     rows = list(result.rows.values())
-    verdicts = against_constant(result, challenge, Path(runs) if runs else runs_folder())
+    verdicts = against_constant(result, challenge, runs_root)
     notes = ReportNotes(result.sealed, verdicts, bibtex_of(record))
     write_report(page, challenge, cases, rows, record, folder, notes)
     return page

@@ -15,7 +15,7 @@ from medbench.challenges import list_challenges, load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
-from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.folders import at_home, leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.writable import refuse_unwritable
@@ -219,15 +219,21 @@ class Request(CaseRequest):
         require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
-            self._refuse_recipe()
+            self._refuse_recipe(network)
         return challenge, network
 
-    def _refuse_recipe(self) -> None:
-        """Refuse a recipe beside weights that no training is looked for.
+    def _refuse_recipe(self, network: NetworkPlan) -> None:
+        """Refuse a recipe beside weights that no training is looked for, or where nothing is learnt.
 
         Raises:
             MedbenchError: ``option.ignored``.
         """
+        if not network.entry.learns:
+            raise MedbenchError(
+                "option.ignored",
+                f"--recipe has no effect with {network.name}, which has nothing to learn.",
+                "Leave it out.",
+            )
         if self.weights != AUTO:
             raise MedbenchError(
                 "option.ignored",
@@ -267,10 +273,9 @@ class Request(CaseRequest):
                 f"{self.model} has no network before it has planned one.",
                 f"Train first (medbench train -m {self.model} …), or give --weights.",
             )
-        if self.weights_file is not None and not network.entry.learns and network.entry.local:
-            raise MedbenchError(
-                "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
-            )
+        if self.weights_file is not None and not network.entry.learns:
+            own = "brings its own weights" if network.entry.local else "has no weights to load"
+            raise MedbenchError("weights.not_taken", f"{network.name}: {own}.", "Leave --weights out.")
         if self.weights_file is not None and not self.weights_file.exists():
             raise no_such_checkpoint(self.weights_file, (AUTO, NONE))
         names = self.inference.modalities
@@ -303,7 +308,7 @@ def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(keywords)
     for name in ("data", "runs", "leaderboards"):
         if fields.get(name) is not None:
-            fields[name] = Path(fields[name]).expanduser()
+            fields[name] = at_home(fields[name])
     if "weights" in fields:
         fields["weights"] = os.path.expanduser(str(fields["weights"]))
     if "options" in fields:

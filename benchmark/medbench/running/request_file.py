@@ -9,6 +9,7 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_toml
+from medbench.core.folders import at_home
 from medbench.core.plugins import loaded_plugins
 from medbench.core.registry import unknown_name
 from medbench.running.request import AUTO, NONE, Inference, Request
@@ -69,9 +70,9 @@ def read_options(path: Path) -> dict[str, Any]:
         _check(path, name, value)
     for name in _PATHS:
         if name in options and options[name] not in (AUTO, NONE):
-            options[name] = str(path.parent / Path(options[name]).expanduser())
+            options[name] = str(path.parent / at_home(options[name]))
     if "plugin" in options:
-        options["plugin"] = [path.parent / Path(name).expanduser() for name in options["plugin"]]
+        options["plugin"] = [path.parent / at_home(name) for name in options["plugin"]]
     return options
 
 
@@ -95,7 +96,7 @@ def request_of(options: Mapping[str, Any]) -> Request:
         settings["modalities"] = tuple(name for name in names if name)
     plugins = [Path(path).resolve() for path in fields.pop("plugin", ())]
     for name in ("data", "runs", "leaderboards"):
-        fields |= {name: Path(fields[name])} if name in fields else {}
+        fields |= {name: at_home(fields[name])} if name in fields else {}
     return Request(
         options=fields.pop("set", {}),
         inference=Inference(**settings),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
-from medbench.core.folders import cache_folder
+from medbench.core.folders import at_home, cache_folder
 from medbench.core.text import printable
 from medbench.inference.start_weights import StartWeights, freeze, start_weights
 from medbench.inference.weights import Checkpoint, load_checkpoint
@@ -89,7 +89,7 @@ def read_start(
             :func:`medbench.inference.weights.load_checkpoint`; ``init.no_weights`` for a run whose weights
             are not in ``runs``.
     """
-    path = _weights_of(Path(name).expanduser(), runs, is_framework=network.framework is not None)
+    path = _weights_of(at_home(name), runs, is_framework=network.framework is not None)
     if network.framework is not None:
         checkpoint = network.framework.read_start(path, cache_folder() / "imported")
     else:
@@ -118,7 +118,7 @@ def split_start(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]
 
 def _weights_of(path: Path, runs: Path, *, is_framework: bool) -> Path:
     """The file of weights of a path or of a run's key."""
-    from medbench.training.fit import WEIGHTS
+    from medbench.training.result_files import WEIGHTS
 
     if path.is_file() or (is_framework and path.is_dir() and not (path / WEIGHTS).is_file()):
         return path
@@ -141,7 +141,7 @@ def weights_of_run(run: Run, runs: Path) -> Path:
     Raises:
         MedbenchError: ``init.no_weights``.
     """
-    from medbench.training.fit import WEIGHTS
+    from medbench.training.result_files import WEIGHTS
 
     sha256 = run.record.model.weights_sha256
     folders = runs.glob(f"{run.record.challenge.name}/*/training/*/{WEIGHTS}")

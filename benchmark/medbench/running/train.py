@@ -224,7 +224,17 @@ def train(
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
+    progress.say(
+        f"{model} learns from {training_challenge(subject).title} by the recipe '{settings.name}'; "
+        "loading the network and listing the cases."
+    )
     alone = network.framework is not None or network.form == "sequence"
+    if network.form == "sequence" and own_hardware.workers:
+        raise MedbenchError(
+            "option.ignored",
+            f"--workers has no effect with {network.name}, whose sequences lie in memory.",
+            "Leave it out.",
+        )
     present = hardware_for(own_hardware, 1 if alone else getattr(settings, "batch_size", 1))
     _try_options(network)
     began = start(subject, network)

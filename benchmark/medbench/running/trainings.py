@@ -72,7 +72,7 @@ class Wanted:
 
     def _finished(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         """Weights and summaries of the model's finished trainings, with any options."""
-        from medbench.training.fit import SUMMARY, WEIGHTS
+        from medbench.training.result_files import SUMMARY, WEIGHTS
 
         folder = self.runs / training_challenge(self.challenge).name / self.network.folder_name / "training"
         for path in sorted(folder.glob(f"*/{SUMMARY}")):

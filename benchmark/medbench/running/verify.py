@@ -29,8 +29,10 @@ from medbench.leaderboards.results import (
     RESULTS,
     evidence_folder,
     index_of,
+    is_known,
     measured_challenges,
     read_results,
+    require_measured,
 )
 from medbench.leaderboards.verification import Evidence, Finding, Verification, read_evidence, verify_board
 from medbench.records.agreement import differing
@@ -76,13 +78,7 @@ def verify(
     again = again or Again()
     progress = progress or SilentProgress()
     targets = [_target(name, leaderboards) for name in names]
-    targets = targets or [(name, "") for name in measured_challenges(leaderboards)]
-    if not targets:
-        raise MedbenchError(
-            "leaderboard.empty",
-            f"{leaderboards}: holds no results.",
-            "Run a model first, or name a challenge.",
-        )
+    targets = targets or [(name, "") for name in require_measured(leaderboards)]
     _check(again, [challenge for challenge, _ in targets])
     for challenge, _ in targets:
         if not (leaderboards / challenge).is_dir():
@@ -99,7 +95,7 @@ def verify(
                 evidence = read_evidence(evidence_folder(leaderboards, challenge, row["key"]))
                 _again(report, evidence, again, progress, alone=bool(key))
         reports.append(report)
-    if not names and all(report.whole for report in reports):
+    if not names and all(report.whole and is_known(report.challenge) for report in reports):
         reports[-1].findings += _index_findings(leaderboards)
     return reports
 

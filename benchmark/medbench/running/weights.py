@@ -60,7 +60,7 @@ class Weights:
     @property
     def cpu_minutes(self) -> list[float]:
         """CPU minutes of the training that left the weights; empty where that is not on record."""
-        from medbench.training.fit import training_summary
+        from medbench.training.result_files import training_summary
 
         summary = training_summary(self.path.parent) if self.path and self.kind == "trained" else None
         return [round(summary["cpu_s"] / 60, 3)] if summary and "cpu_s" in summary else []

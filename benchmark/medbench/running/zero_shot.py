@@ -9,7 +9,7 @@ from typing import Any
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import parse_toml, read_json
-from medbench.core.folders import runs_folder
+from medbench.core.folders import at_home, runs_folder
 from medbench.core.registry import unknown_name
 from medbench.io.report_text import report_sentences
 from medbench.io.tables import plain_text
@@ -110,7 +110,7 @@ def pretrained_weights(model: str, weights: str, runs: str | Path | None = None)
         MedbenchError: ``weights.none`` or ``weights.missing``.
     """
     if weights != "auto":
-        path = Path(weights).expanduser()
+        path = at_home(weights)
         path = path / "weights.pt" if path.is_dir() else path
         if not path.is_file():
             raise MedbenchError(

@@ -16,11 +16,10 @@ from medbench.leaderboards.rank import Rankings, rank_runs
 from medbench.records.reading import Run, read_run
 from medbench.records.writing import MARK
 from medbench.statistics.summaries import Repetitions, over_seeds
-from medbench.studies.cells import Cell
-from medbench.studies.expected_costs import EntryCost, Key, by_entry, entry_title
+from medbench.studies.cells import Cell, Entry, PopulationKey
+from medbench.studies.expected_costs import CostKey, EntryCost, by_entry
 from medbench.studies.outcomes import Outcome
 
-Entry = tuple[str, str, str]
 RESAMPLES = 1000
 
 
@@ -29,7 +28,7 @@ class Line:
     """One entry on one population.
 
     Attributes:
-        entry: model, options and recipe.
+        entry: that is ranked.
         over_seeds: column -> mean and sd of the runs' aggregates over the seeds.
         lost: failed and missing cases over all seeds.
         cost: of the entry, as it was counted before the start.
@@ -112,7 +111,7 @@ def make_populations(
     Raises:
         MedbenchError: ``run.damaged`` for a run that was edited.
     """
-    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    groups: dict[PopulationKey, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.population, []).append(cell)
     cost_of = by_entry(costs)
@@ -123,7 +122,7 @@ def _population(
     cells: Sequence[Cell],
     outcomes: Mapping[str, Outcome],
     folder: Path,
-    costs: Mapping[Key, EntryCost],
+    costs: Mapping[CostKey, EntryCost],
 ) -> Population:
     challenge = load_challenge(cells[0].challenge)
     seeds = tuple(dict.fromkeys(cell.seed for cell in cells))
@@ -151,7 +150,7 @@ def _population(
             entry,
             _repetitions(columns, list(runs.values())),
             sum(run.record.counts.total - run.record.counts.ok for run in runs.values()),
-            costs.get((challenge.name, cells[0].training_split, entry)),
+            costs.get(CostKey(challenge.name, cells[0].training_split, entry)),
             settings=settings_of.get(entry, {}),
         )
         for entry, runs in complete.items()
@@ -231,4 +230,4 @@ def _with_front(lines: Sequence[Line], column: MetricSpec) -> list[Line]:
 
 def entry_names(population: Population) -> list[str]:
     """Titles of the complete entries, in their order."""
-    return [entry_title(line.entry) for line in population.lines]
+    return [line.entry.title for line in population.lines]

@@ -10,16 +10,16 @@ from typing import Any
 from medbench.core.files import write_json, write_text
 from medbench.core.result_table import MetricSpec
 from medbench.core.text import printable
-from medbench.records.tables import heading, interval, number
+from medbench.records.tables import chance, full_heading, heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
-from medbench.studies.expected_costs import entry_title
 from medbench.studies.outcomes import Outcome
 
 MARKDOWN, JSON = "board.md", "board.json"
 NOTES = (
     "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % "
-    "range when the groups of cases are resampled, each with all its seeds.",
+    "range when the groups of cases are resampled, each with all its seeds; of fewer than six groups the "
+    "range is too narrow, and there is no interval.",
     "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns.",
     "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in "
     "both the first column and cost.",
@@ -48,9 +48,7 @@ def tables(population: Population) -> list[Table]:
     if population.differences:
         parts.append(Table(f"Paired tests, {where}", _PAIR_HEADINGS, tuple(_pair_rows(population))))
     if population.incomplete:
-        rows = tuple(
-            (entry_title(entry), "; ".join(reasons)) for entry, reasons in population.incomplete.items()
-        )
+        rows = tuple((entry.title, "; ".join(reasons)) for entry, reasons in population.incomplete.items())
         parts.append(Table(f"Not ranked, {where}", ("entry", "why"), rows))
     return parts
 
@@ -81,7 +79,7 @@ def _rows(population: Population, columns: Sequence[MetricSpec]) -> list[tuple[s
         macs = (
             "–" if cost is None or cost.macs is None else f"{cost.macs / 1e9:.2f}{' *' if line.front else ''}"
         )
-        rows.append((entry_title(line.entry), *cells, str(line.lost), parameters, macs))
+        rows.append((line.entry.title, *cells, str(line.lost), parameters, macs))
     return rows
 
 
@@ -117,23 +115,15 @@ def _pair_rows(population: Population) -> list[tuple[str, ...]]:
         (
             titles[difference.first],
             titles[difference.second],
-            _full_heading(difference.metric),
+            full_heading(difference.metric),
             number(difference.difference, difference.metric.unit),
             interval(difference.interval.low, difference.interval.high, difference.metric.unit),
-            _p(difference.p_permutation),
-            _p(difference.p_permutation_holm),
+            chance(difference.p_permutation),
+            chance(difference.p_permutation_holm),
             str(difference.groups),
         )
         for difference in population.differences
     ]
-
-
-def _full_heading(metric: MetricSpec) -> str:
-    return f"{heading(metric)}{f' ({metric.protocol})' if metric.protocol else ''}"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def write_board(folder: Path, board: StudyBoard) -> None:
@@ -187,7 +177,7 @@ def _population_json(population: Population) -> dict[str, Any]:
         "data": population.data,
         "entries": [
             {
-                "entry": entry_title(line.entry),
+                "entry": line.entry.title,
                 "over_seeds": {name: asdict(figures) for name, figures in line.over_seeds.items()},
                 "lost_cases": line.lost,
                 "parameters": line.cost.parameters if line.cost else None,
@@ -199,5 +189,5 @@ def _population_json(population: Population) -> dict[str, Any]:
         ],
         "rankings": population.rankings.as_json() if population.rankings else None,
         "differences": [difference.as_json() for difference in population.differences],
-        "incomplete": {entry_title(entry): list(reasons) for entry, reasons in population.incomplete.items()},
+        "incomplete": {entry.title: list(reasons) for entry, reasons in population.incomplete.items()},
     }

@@ -160,8 +160,8 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
     from medbench.challenges import load_challenge
     from medbench.running.networks import recipe_for
     from medbench.running.train import train
-    from medbench.training.fit import training_summary
     from medbench.training.hardware import Hardware
+    from medbench.training.result_files import training_summary
 
     cell = order.cell
     changes = {**settings, "seed": cell.seed}

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
@@ -21,6 +21,40 @@ from medbench.training.recipes import Recipe
 from medbench.training.sequence_recipe import SequenceRecipe
 
 ID_LENGTH = 16
+
+
+class Entry(NamedTuple):
+    """What a board ranks: a model by a recipe, over all seeds.
+
+    Attributes:
+        model: name of the model.
+        variant: its name on the board, or its options, start and frozen parts; may be empty.
+        recipe: name of the recipe; empty where nothing is trained.
+    """
+
+    model: str
+    variant: str
+    recipe: str
+
+    @property
+    def title(self) -> str:
+        """The entry in words."""
+        variant = f" {self.variant}" if self.variant else ""
+        return f"{self.model}{variant}{f' ({self.recipe})' if self.recipe else ''}"
+
+
+class PopulationKey(NamedTuple):
+    """What a table of a board is about.
+
+    Attributes:
+        challenge: name of the data set.
+        fold: split to predict.
+        training: split to learn from, where the study names it.
+    """
+
+    challenge: str
+    fold: str
+    training: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +128,22 @@ class Cell:
         return sha256_json(self.facts())[:ID_LENGTH]
 
     @property
-    def entry(self) -> tuple[str, str, str]:
-        """Entry of the board's ranking: model, its name or options and start, and recipe."""
-        parts = [str(dict(self.options))] if self.options else []
+    def entry(self) -> Entry:
+        """Entry of the board's ranking."""
+        parts = [f"{name}={value}" for name, value in self.options.items()]
         parts += [f"from {self.start_sha256[:8]}"] if self.start_sha256 else []
         parts += [f"frozen: {', '.join(self.frozen)}"] if self.frozen else []
-        return self.model, self.name or ", ".join(parts), self.recipe
+        return Entry(self.model, self.name or ", ".join(parts), self.recipe)
 
     @property
-    def population(self) -> tuple[str, str, str]:
-        """Population of a table: challenge, fold, and the split to learn from where the study names it."""
-        return self.challenge, self.fold, self.training_split
+    def population(self) -> PopulationKey:
+        """The table that the cell stands in."""
+        return PopulationKey(self.challenge, self.fold, self.training_split)
 
     @property
     def title(self) -> str:
         """The cell in words."""
-        settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
-        settings = self.entry[1] if self.name or self.start_sha256 else settings
+        settings = self.entry.variant
         model = f"{self.model} ({settings})" if settings else self.model
         training = f"{self.recipe}, seed {self.seed}" if self.recipe else "as it is"
         source = f", from {self.training_split}" if self.training_split else ""
@@ -222,7 +255,7 @@ def _started(cell: Cell, entrant: Entrant) -> Cell:
         MedbenchError: as :func:`medbench.running.train.outline_training`.
     """
     from medbench.running.train import outline_training
-    from medbench.training.fit import WEIGHTS
+    from medbench.training.result_files import WEIGHTS
 
     start = entrant.start
     if start is not None and (start / WEIGHTS).is_file():

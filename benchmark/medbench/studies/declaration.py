@@ -10,6 +10,7 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_toml
+from medbench.core.folders import at_home
 from medbench.core.registry import unknown_name
 
 ALL_FOLDS = "all"
@@ -174,7 +175,7 @@ def _seed(path: Path, value: Any) -> int:
 
 def _file(path: Path, name: Any, folder: bool = False) -> Path:
     """A file or folder that the study names, which is there."""
-    place = (path.parent / Path(_text(path, "a path", name)).expanduser()).resolve()
+    place = (path.parent / at_home(_text(path, "a path", name))).resolve()
     if not (place.is_dir() if folder else place.exists()):
         kind = "folder" if folder else "file"
         raise MedbenchError(

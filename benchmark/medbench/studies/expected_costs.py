@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
@@ -14,14 +14,26 @@ from medbench.core.text import counted
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.train import training_challenge
-from medbench.studies.cells import Cell
+from medbench.studies.cells import Cell, Entry
 from medbench.studies.declaration import Budget
 
 BACKWARD = 3
 """Operations of a training step over those of its forward pass: the backward pass counts twice."""
 HELD_OUT = 0.2
-Key = tuple[str, str, tuple[str, str, str]]
-"""Data set, split to learn from where the study names it, and entry."""
+
+
+class CostKey(NamedTuple):
+    """What has a cost of its own.
+
+    Attributes:
+        challenge: name of the data set.
+        training: split to learn from, where the study names it.
+        entry: of the board.
+    """
+
+    challenge: str
+    training: str
+    entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +42,7 @@ class EntryCost:
 
     Attributes:
         challenge: name of the data set.
-        entry: model, options and recipe, as :attr:`Cell.entry` has them.
+        entry: of the board.
         training: split to learn from, where the study names it.
         cells: number of cells; each has as many trainings as it has candidates.
         trainings: number of trainings in all.
@@ -43,7 +55,7 @@ class EntryCost:
     """
 
     challenge: str
-    entry: tuple[str, str, str]
+    entry: Entry
     cells: int
     trainings: int
     parameters: int | None
@@ -73,9 +85,9 @@ def study_costs(cells: Sequence[Cell], budget: Budget, progress: Progress) -> li
     Raises:
         MedbenchError: for data that cannot be read.
     """
-    groups: dict[Key, list[Cell]] = {}
+    groups: dict[CostKey, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.challenge, cell.training_split, cell.entry), []).append(cell)
+        groups.setdefault(CostKey(cell.challenge, cell.training_split, cell.entry), []).append(cell)
     progress.start("counting operations", len(groups))
     costs = []
     for group in groups.values():
@@ -165,7 +177,7 @@ def cost_rows(costs: Sequence[EntryCost]) -> list[tuple[str, ...]]:
     return [
         (
             f"{cost.challenge}, {cost.training}" if cost.training else cost.challenge,
-            entry_title(cost.entry),
+            cost.entry.title,
             str(cost.cells),
             str(cost.trainings),
             "–" if cost.parameters is None else f"{cost.parameters / 1e6:.2f}",
@@ -188,12 +200,6 @@ def _count(number: int | None) -> str:
     return "–" if number is None else f"{number:,} samples"
 
 
-def entry_title(entry: tuple[str, str, str]) -> str:
-    """Model, options and recipe in words."""
-    model, options, recipe = entry
-    return f"{model}{f' {options}' if options else ''}{f' ({recipe})' if recipe else ''}"
-
-
 def total_words(costs: Sequence[EntryCost]) -> str:
     """The whole study's cost in a sentence."""
     trainings, cells = sum(cost.trainings for cost in costs), sum(cost.cells for cost in costs)
@@ -211,6 +217,6 @@ def total_words(costs: Sequence[EntryCost]) -> str:
     return f"{words}."
 
 
-def by_entry(costs: Sequence[EntryCost]) -> Mapping[Key, EntryCost]:
+def by_entry(costs: Sequence[EntryCost]) -> Mapping[CostKey, EntryCost]:
     """Costs by data set, split to learn from, and entry."""
-    return {(cost.challenge, cost.training, cost.entry): cost for cost in costs}
+    return {CostKey(cost.challenge, cost.training, cost.entry): cost for cost in costs}

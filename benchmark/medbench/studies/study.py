@@ -16,6 +16,7 @@ from medbench.core.files import read_json, sha256_json, write_json
 from medbench.core.folders import runs_folder
 from medbench.core.plugins import loaded_plugins
 from medbench.core.progress import Progress
+from medbench.core.text import counted
 from medbench.records.identity import code_sha256
 from medbench.records.reading import read_run
 from medbench.records.tables import heading, number
@@ -25,7 +26,7 @@ from medbench.running.shard import Shard
 from medbench.studies.board import StudyBoard, make_populations
 from medbench.studies.board_text import write_board
 from medbench.studies.cell_work import Order, do_cell
-from medbench.studies.cells import Cell, study_cells
+from medbench.studies.cells import Cell, Entry, study_cells
 from medbench.studies.declaration import Study, read_study
 from medbench.studies.expected_costs import EntryCost, study_costs
 from medbench.studies.outcomes import CELLS, QUICK, TRIES, Outcome
@@ -89,7 +90,7 @@ class StudyPlan:
         """
         try:
             entry = read_json(folder / STUDY)
-            costs = [EntryCost(**{**cost, "entry": tuple(cost["entry"])}) for cost in entry["costs"]]
+            costs = [EntryCost(**{**cost, "entry": Entry(*cost["entry"])}) for cost in entry["costs"]]
             cells = tuple(map(Cell.of_facts, entry["cells"]))
             return StudyPlan(entry["title"], entry["budget"], tuple(entry["seeds"]), cells, tuple(costs))
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -120,6 +121,25 @@ class Conditions:
     shard: Shard | None = None
     quick: bool = False
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A study with everything that its cells are worked off with.
+
+    Attributes:
+        plan: the study.
+        folder: of its results.
+        conditions: where and how.
+        progress: told of every cell.
+        workers: that do the cells.
+    """
+
+    plan: StudyPlan
+    folder: Path
+    conditions: Conditions
+    progress: Progress
+    workers: Executor
 
 
 def plan_study(path: Path, progress: Progress) -> StudyPlan:
@@ -167,9 +187,10 @@ def run_study(
         progress.say(_kept_words(n_kept, len(cells), folder))
     if to_do:
         with _executor(conditions, executor) as workers:
+            work = _Work(plan, folder, conditions, progress, workers)
             if conditions.quick:
-                to_do = _tried_out(plan, to_do, folder, conditions, progress, workers)
-            for _ in _worked_off(plan, to_do, folder, conditions, progress, workers):
+                to_do = _viable(work, to_do)
+            for _ in _outcomes(work, to_do):
                 pass
     if conditions.shard is not None:
         note_shard(folder, conditions.shard, plan.sha256, [cell.id for cell in cells])
@@ -237,44 +258,30 @@ def _kept_words(n_kept: int, number_of_cells: int, folder: Path) -> str:
     return f"{n_kept} of {number_of_cells} cells are kept from {since}{end}."
 
 
-def _tried_out(
-    plan: StudyPlan,
-    cells: Sequence[Cell],
-    folder: Path,
-    conditions: Conditions,
-    progress: Progress,
-    workers: Executor,
-) -> list[Cell]:
+def _viable(work: _Work, cells: Sequence[Cell]) -> list[Cell]:
     """The cells that pass a tiny training and one case; the others are recorded as failed."""
-    progress.say(f"Trying {len(cells)} cells out, each on one step and one case.")
-    shutil.rmtree(folder / QUICK, ignore_errors=True)
+    work.progress.say(f"Trying {counted(len(cells), 'cell')} out, each on one step and one case.")
+    shutil.rmtree(work.folder / QUICK, ignore_errors=True)
     viable = []
-    for cell, outcome in _worked_off(plan, cells, folder, conditions, progress, workers, quick=True):
+    for cell, outcome in _outcomes(work, cells, quick=True):
         if outcome.status == "ok":
             viable.append(cell)
         else:
-            dataclasses.replace(outcome, reason=f"in the quick pass: {outcome.reason}").write(folder)
-    shutil.rmtree(folder / QUICK, ignore_errors=True)
+            dataclasses.replace(outcome, reason=f"in the quick pass: {outcome.reason}").write(work.folder)
+    shutil.rmtree(work.folder / QUICK, ignore_errors=True)
     order = {cell.id: place for place, cell in enumerate(cells)}
     return sorted(viable, key=lambda cell: order[cell.id])
 
 
-def _worked_off(
-    plan: StudyPlan,
-    cells: Sequence[Cell],
-    folder: Path,
-    conditions: Conditions,
-    progress: Progress,
-    workers: Executor,
-    *,
-    quick: bool = False,
-) -> Iterator[tuple[Cell, Outcome]]:
-    code, device = code_sha256(), conditions.device
-    if conditions.scheduler is None:
+def _outcomes(work: _Work, cells: Sequence[Cell], *, quick: bool = False) -> Iterator[tuple[Cell, Outcome]]:
+    """Every cell as it ends, with its outcome, which is on disk by then."""
+    folder, progress = work.folder, work.progress
+    code, device = code_sha256(), work.conditions.device
+    if work.conditions.scheduler is None:
         device = device_of_workers(device)
-    orders = [Order(cell, folder, device, plan.plugins, code, quick) for cell in cells]
+    orders = [Order(cell, folder, device, work.plan.plugins, code, quick) for cell in cells]
     progress.start("trying cells out" if quick else "cells", len(cells))
-    for place, piece in enumerate(spread(do_cell, orders, workers), 1):
+    for place, piece in enumerate(spread(do_cell, orders, work.workers), 1):
         cell, outcome = piece.order.cell, piece.result
         if isinstance(outcome, Lost):
             status: Any = "given up" if outcome.deaths else "failed"

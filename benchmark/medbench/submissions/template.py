@@ -6,21 +6,27 @@ import json
 import os
 import re
 import tomllib
-from fnmatch import fnmatch
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from medbench.challenges import load_challenge
+from medbench.challenges.declared.writing import declaration_text
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.folders import at_home
 from medbench.core.task import titles
 from medbench.models import model_entry
+from medbench.models.registry import check_options
 from medbench.running.networks import match
-from medbench.submissions.build.extensions import lint_extensions
+from medbench.submissions.build.extensions import lint_extensions, other_files
+from medbench.submissions.build.own_parts import is_declared
 from medbench.submissions.findings import refuse
 from medbench.submissions.platforms import load_platform, platform_for
 from medbench.submissions.reading import parse_submission
 
 COMMENT_COLUMN = 28
+_NO_OPTIONS = "# [options]                # of the model, as --set of 'medbench run': n_win = 8\n"
 _TEMPLATE = """\
 # {model} on {title}, for {platform_title}.
 # medbench submit build | check | rehearse | save {file}
@@ -33,8 +39,7 @@ author = ""                # for the image's label
 {method}uploaded = []              # sha256:... of images that the platform already has
 registry = ""              # where the image is pushed, e.g. docker.synapse.org/syn123; empty: nowhere
 
-# [options]                # of the model, as --set of 'medbench run': n_win = 8
-
+{options}
 [weights]
 file = {weights}              # what 'medbench train' left; or a path beside this file; or "none"
 delivery = "baked"         # "baked" into the image, or "mounted": uploaded apart as model.tar.gz
@@ -71,6 +76,7 @@ def submission_text(
     name: str | None = None,
     *,
     weights: str = "auto",
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     """The content of a new submission file.
 
@@ -80,27 +86,26 @@ def submission_text(
         platform: name of the platform; the challenge's own if not given.
         name: of the image.
         weights: ``auto``, ``none``, or a path from the submission file's folder.
+        options: of the model.
 
     Raises:
         MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``;
             ``platform.other`` for one that takes another challenge's files; ``platform.demand`` for answers
             that the platform does not take; ``model.task`` or ``model.form`` for a model that does not serve
-            the challenge; a name that cannot name an image; or ``submission.unfit`` for a model or challenge
-            that no container would hold.
+            the challenge; ``model.option``; a name that cannot name an image; or ``submission.unfit`` for a
+            model or challenge that no container would hold.
     """
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))
     place = load_platform(platform or platform_for(challenge))
+    if not place.reads(card) and not is_declared(challenge):
+        other = other_files(place, challenge)
+        raise MedbenchError(other.rule, other.message, other.advice)
     refuse(list(lint_extensions(model, challenge, place)))
-    if place.delivers != "image" and not any(fnmatch(challenge, own) for own in place.challenges):
-        raise MedbenchError(
-            "platform.other",
-            f"{place.name} is of {', '.join(place.challenges)}, not of {challenge}.",
-            "'medbench submit platforms' lists which platform takes which challenge.",
-        )
     entry, _ = model_entry(model).on(challenge)
     if not entry.local:
         match(entry, card)
+        check_options(entry, options or {})
     sockets = place.template(card)
     if "[[interfaces]]" in sockets and "[[interfaces.outputs]]" not in sockets:
         raise MedbenchError(
@@ -119,6 +124,7 @@ def submission_text(
         platform=place.name,
         weights=json.dumps(weights, ensure_ascii=False),
         method=place.method_line,
+        options=declaration_text("options", options) if options else _NO_OPTIONS,
         interfaces=sockets,
     )
     parse_submission(tomllib.loads(text), name)
@@ -140,6 +146,7 @@ def write_submission(
     folder: Path = Path("submissions"),
     *,
     weights: str = "auto",
+    options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``submissions/<challenge>/<name>.toml``; an existing file is never overwritten.
 
@@ -150,16 +157,17 @@ def write_submission(
         name: of the image and of the file.
         folder: of submissions.
         weights: ``auto``, ``none``, or a file, which is named from the submission's folder.
+        options: of the model.
 
     Raises:
         MedbenchError: ``submission.exists``, ``weights.missing``, and as :func:`submission_text`.
     """
     path = folder / challenge / f"{name or default_name(challenge, model)}.toml"
     if weights not in ("auto", "none"):
-        if not Path(weights).expanduser().is_file():
+        if not at_home(weights).is_file():
             raise MedbenchError("weights.missing", f"{weights}: there is no such file.", "Check --weights.")
-        weights = Path(os.path.relpath(Path(weights).expanduser(), path.parent)).as_posix()
-    text = submission_text(challenge, model, platform, name, weights=weights)
+        weights = Path(os.path.relpath(at_home(weights), path.parent)).as_posix()
+    text = submission_text(challenge, model, platform, name, weights=weights, options=options)
     if path.exists():
         raise MedbenchError("submission.exists", f"{path}: exists already.", "Choose another --name.")
     write_text(path, text)

@@ -62,7 +62,8 @@ def check_metric(id: str | Convention, *, options: Mapping[str, Any] | None = No
     if violations:
         raise MedbenchError(
             "metric.contract",
-            f"The metric '{convention.id}' breaks its contract: {'; '.join(dict.fromkeys(violations))}.",
+            f"The metric '{convention.id}' breaks its contract:\n"
+            + "\n".join(f"  - {violation}" for violation in dict.fromkeys(violations)),
             "See medbench.testing.check_metric.",
         )
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
-from medbench.training.data import Batches, Key, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes
@@ -99,46 +101,21 @@ def _augmentation(recipe: BoxRecipe, contract: InputContract) -> torch.nn.Module
     )
 
 
-class BoxSampler(Sampler[Key]):
-    """Every image once an epoch, or as many drawn so that classes come up more alike.
+def rarity_chances(classes: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+    """Chances of images to be drawn, in proportion, that make classes of boxes come up more alike.
 
-    Images are drawn by the square root of the inverse share of the rarest class that they show (arXiv
-    1908.03195, without a threshold); images without boxes are a class of their own. Order and draw depend on
-    seed and epoch alone.
+    Each is the square root of the inverse share of the rarest class that the image shows (arXiv 1908.03195,
+    without a threshold); images without boxes are a class of their own.
 
     Args:
-        images: indices of the images to train on.
-        classes: classes of the boxes of each of them.
-        recipe: gives the seed and the balance.
+        classes: classes of the boxes of each image.
+
+    >>> rarity_chances([[0], [0, 1], [0], []]).round(3).tolist()
+    [1.155, 2.0, 1.155, 2.0]
     """
-
-    def __init__(self, images: Sequence[int], classes: Sequence[Sequence[int]], recipe: BoxRecipe) -> None:
-        self.images = np.array(images, int)
-        self.seed = recipe.seed
-        self.epoch = 0
-        self.chances: npt.NDArray[np.float64] | None = None
-        if recipe.class_balance == "sampling":
-            class_sets = [set(own) or {-1} for own in classes]
-            counts = {label: sum(label in own for own in class_sets) for own in class_sets for label in own}
-            factors = np.array(
-                [max((len(class_sets) / counts[label]) ** 0.5 for label in own) for own in class_sets]
-            )
-            self.chances = factors / factors.sum()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; the trainer calls this before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __iter__(self) -> Iterator[Key]:
-        generator = np.random.default_rng([self.seed, self.epoch])
-        if self.chances is None:
-            order = generator.permutation(self.images)
-        else:
-            order = generator.choice(self.images, len(self.images), p=self.chances)
-        return iter([(self.epoch, int(index)) for index in order])
+    class_sets = [set(own) or {-1} for own in classes]
+    counts = {label: sum(label in own for own in class_sets) for own in class_sets for label in own}
+    return np.array([max((len(class_sets) / counts[label]) ** 0.5 for label in own) for own in class_sets])
 
 
 class BoxData(Batches):
@@ -161,13 +138,15 @@ class BoxData(Batches):
             raise MedbenchError(
                 "training.no_labels", "There is no box to learn from.", "Check the training split."
             )
+        classes = [images[index].classes for index in training]
+        chances = rarity_chances(classes) if recipe.class_balance == "sampling" else None
         super().__init__(
             BoxedImages(images, recipe, contract),
-            BoxSampler(training, [images[index].classes for index in training], recipe),
+            ShuffledSampler(training, recipe.seed, chances),
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )
         self.collate = collate

@@ -30,6 +30,7 @@ class BoxTask(NetworkTask):
     """
 
     validation_score = "validation_map"
+    recipe: BoxRecipe
 
     def __init__(
         self,
@@ -41,7 +42,6 @@ class BoxTask(NetworkTask):
         steps_per_epoch: int = 1,
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
-        self.settings = recipe
         self.steps_per_epoch = steps_per_epoch
         self.held_out: list[Pair] = []
 
@@ -72,16 +72,12 @@ class BoxTask(NetworkTask):
         value = coco_map([truth for truth, _ in pairs], [guess for _, guess in pairs])
         self.log(self.validation_score, 0.0 if value is None else value)
 
-    def rate(self) -> float:
-        """Peak rate for the recipe's batch, which all devices share."""
-        return self.settings.rate()
-
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer and schedule."""
-        if self.settings.schedule != "warmup_steps":
+        if self.recipe.schedule != "warmup_steps":
             return super().configure_optimizers()
         optimizer = self.make_optimizer()
-        warmup = max(1, min(self.settings.warmup_steps, self.steps_per_epoch - 1))
+        warmup = max(1, min(self.recipe.warmup_steps, self.steps_per_epoch - 1))
 
         def factor(step: int) -> float:
             rise = min(1.0, (step + 1) / warmup)

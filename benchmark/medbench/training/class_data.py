@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
-from medbench.training.data import Batches, Key, augmentation, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.image_augmentation import augmentation
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -135,41 +138,15 @@ def _erasing(chance: float) -> torch.nn.Module | None:
     return Erasing()
 
 
-class ClassSampler(Sampler[Key]):
-    """Every image once an epoch, or as many drawn so that classes come up alike.
+def even_chances(classes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Chances of images to be drawn, in proportion, that make their classes come up alike.
 
-    Order and draw depend on seed and epoch alone.
-
-    Args:
-        chosen: indices of the images to train on.
-        classes: their classes.
-        recipe: its seed and balance.
+    >>> even_chances([0, 0, 0, 1]).round(2).tolist()
+    [0.33, 0.33, 0.33, 1.0]
     """
-
-    def __init__(self, indices: Sequence[int], classes: Sequence[int], recipe: ImageClassRecipe) -> None:
-        self.chosen = np.array(indices, int)
-        self.seed = recipe.seed
-        self.epoch = 0
-        self.chances: npt.NDArray[np.float64] | None = None
-        if recipe.class_balance == "sampling":
-            counts = np.bincount(classes)
-            shares = 1 / counts[np.array(classes)]
-            self.chances = shares / shares.sum()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __iter__(self) -> Iterator[Key]:
-        generator = np.random.default_rng([self.seed, self.epoch])
-        if self.chances is None:
-            order = generator.permutation(self.chosen)
-        else:
-            order = generator.choice(self.chosen, len(self.chosen), p=self.chances)
-        return iter([(self.epoch, int(index)) for index in order])
+    counts = np.bincount(classes)
+    chances: npt.NDArray[np.float64] = 1 / counts[np.array(classes)]
+    return chances
 
 
 class ImageClassData(Batches):
@@ -202,12 +179,13 @@ class ImageClassData(Batches):
             )
         classes = [images[index].image_class or 0 for index in training]
         self.class_counts = np.bincount(classes, minlength=num_classes).tolist()
+        chances = even_chances(classes) if recipe.class_balance == "sampling" else None
         super().__init__(
             ClassedImages(images, recipe, contract),
-            ClassSampler(training, classes, recipe),
+            ShuffledSampler(training, recipe.seed, chances),
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )

@@ -32,6 +32,7 @@ class ImageClassTask(NetworkTask):
 
     validation_score = "validation_balanced_accuracy"
     task = "image_classes"
+    recipe: ImageClassRecipe
 
     def __init__(
         self,
@@ -44,7 +45,6 @@ class ImageClassTask(NetworkTask):
         class_counts: Sequence[int] = (),
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
-        self.settings = recipe
         self.tasks = tuple(tasks)
         self.recall = MulticlassRecall(num_classes, average="macro")
         self.mix = (
@@ -74,7 +74,7 @@ class ImageClassTask(NetworkTask):
     def targets(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Mixed images and soft targets ``(N, classes)``; batches of an odd size are not mixed."""
         if self.mix is None or len(images) % 2:
-            return images, mixup_target(classes, self.num_classes, 1.0, self.settings.label_smoothing)
+            return images, mixup_target(classes, self.num_classes, 1.0, self.recipe.label_smoothing)
         with drawing(self.step_seed(1)):
             return self.mix(images.clone(), classes)
 
@@ -85,23 +85,19 @@ class ImageClassTask(NetworkTask):
             self.recall.update(self.logits(images), classes)
         self.log(self.validation_score, self.recall, on_step=False, on_epoch=True)
 
-    def rate(self) -> float:
-        """Peak rate for the recipe's batch, which all devices share."""
-        return self.settings.rate()
-
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer and schedule; ``warmup_cosine`` is timm's, by epochs."""
-        if self.settings.schedule != "warmup_cosine":
+        if self.recipe.schedule != "warmup_cosine":
             return super().configure_optimizers()
         optimizer = torch.optim.AdamW(
-            self.parameter_groups(), lr=self.rate(), weight_decay=self.settings.weight_decay, fused=True
+            self.parameter_groups(), lr=self.rate(), weight_decay=self.recipe.weight_decay, fused=True
         )
         scheduler = CosineLRScheduler(
             optimizer,
             t_initial=self.trainer.max_epochs or 1,
-            lr_min=self.settings.last_rate,
-            warmup_t=self.settings.warmup_epochs,
-            warmup_lr_init=self.settings.first_rate,
+            lr_min=self.recipe.last_rate,
+            warmup_t=self.recipe.warmup_epochs,
+            warmup_lr_init=self.recipe.first_rate,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
-from medbench.core.files import write_json
 from medbench.core.progress import Progress
 from medbench.core.sample import TrainingImage, TrainingVolume
 from medbench.core.task import Form
@@ -30,10 +28,10 @@ from medbench.models.constant_answers import FREQUENCIES, THRESHOLDS, ConstantAn
 from medbench.models.options import refuse_options
 from medbench.training.constant_fit import fit_boxes, fit_classes, fit_masks, spaced
 from medbench.training.cpu_time import CpuTime
-from medbench.training.fit import SUMMARY, WEIGHTS
 from medbench.training.framework import TrainingOrder
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import load_recipe_as
+from medbench.training.result_files import WEIGHTS, is_finished, write_result
 
 if TYPE_CHECKING:
     from medbench.inference.weights import Checkpoint
@@ -99,16 +97,15 @@ class Constant:
         """Fit the answers to all tasks that the challenge demands; a finished fit is not repeated.
 
         Raises:
-            MedbenchError: ``training.no_labels`` where the split has no example of a demanded task, and as
-                the reading of its files.
+            MedbenchError: ``training.devices`` for more than one device or pass, or another precision,
+                ``training.no_labels`` where the split has no example of a demanded task, and as the reading
+                of its files.
         """
         import torch
 
-        from medbench.inference.weights import save_checkpoint
-
-        weights = order.folder / WEIGHTS
-        if weights.exists() and (order.folder / SUMMARY).exists():
-            return weights
+        _refuse_division(hardware)
+        if is_finished(order.folder):
+            return order.folder / WEIGHTS
         cpu_time = CpuTime()
         fit = _Fit(order, progress)
         numbers = {name: value for task in order.challenge.card.demands for name, value in fit(task).items()}
@@ -119,10 +116,7 @@ class Constant:
             "training_dice": fit.dice,
         }
         state = {name: torch.from_numpy(value.astype(np.float32)) for name, value in numbers.items()}
-        save_checkpoint(weights, state, facts)
-        end_time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(order.folder / SUMMARY, {**facts, **cpu_time.facts(), "finished": end_time})
-        return weights
+        return write_result(order.folder, state, facts, cpu_time.facts())
 
     def read_start(self, path: Path, cache: Path) -> Checkpoint:
         """Not possible: a fit starts from nothing.
@@ -254,3 +248,17 @@ _FITS: Mapping[str, Callable[[_Fit], Numbers]] = {
     "frame_scores": _Fit.frames,
     "landmarks": _Fit.landmarks,
 }
+
+
+def _refuse_division(hardware: Hardware) -> None:
+    """Refuse a division of steps among devices, which a fit does not have.
+
+    Raises:
+        MedbenchError: ``training.devices``.
+    """
+    if hardware.division.parts > 1 or hardware.precision != "32":
+        raise MedbenchError(
+            "training.devices",
+            "Constant answers are fitted on one device without steps.",
+            "Leave --devices, --nodes, --precision and --accumulate out.",
+        )

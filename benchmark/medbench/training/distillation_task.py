@@ -158,23 +158,27 @@ class ModalityDistillationTask(VolumeTask):
         return self.monitor.observe(sums / counts.clamp(min=1), counts)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """A parameter group for each modality's encoder, whose rate the monitor scales; one for the rest."""
+        """Groups by ``decay`` of each modality's encoder, whose rate the monitor scales, and of the rest."""
         encoders: Any = self.network.encoders
         own = {id(parameter) for parameter in encoders.parameters()}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
-        return [{"params": list(encoder.parameters())} for encoder in encoders] + [{"params": rest}]
+        of_encoders = [
+            {**group, "modality": number}
+            for number, encoder in enumerate(encoders)
+            for group in self.decay_groups(encoder.parameters())
+        ]
+        return of_encoders + self.decay_groups(rest)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
         """Step at the learning rates that the monitor scaled, then restore those of the schedule."""
-        groups = optimizer.param_groups[: len(self.monitor.rarity)]
+        groups = [group for group in optimizer.param_groups if "modality" in group]
         rates = [group["lr"] for group in groups]
-        scales = self.monitor.rate_scale
-        for group, rate, scale in zip(
-            groups, rates, scales if scales.is_cuda else scales.tolist(), strict=True
-        ):
-            group["lr"] = rate * scale
+        scales: Any = self.monitor.rate_scale
+        scales = scales if scales.is_cuda else scales.tolist()
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate * scales[group["modality"]]
         try:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         finally:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import functools
 import logging
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, read_json, replace_flushed, write_json
+from medbench.core.files import atomic_path, replace_flushed
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
 from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.result_files import BEST, RESUME, WEIGHTS, is_finished, leave_best
+from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -30,14 +27,10 @@ if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
-    from medbench.training.data import Batches
     from medbench.training.recipes import Recipe
     from medbench.training.task import NetworkTask
+    from medbench.training.training_batches import Batches
 
-WEIGHTS = "weights.pt"
-SUMMARY = "training.json"
-RESUME = "resume.ckpt"
-BEST = "best.pt"
 LEARNT = frozenset({"label_map", "image_classes", "image_labels", "boxes", "landmarks"})
 """Tasks that networks learn here."""
 
@@ -184,16 +177,14 @@ def fit(
 
     Raises:
         MedbenchError: ``training.no_labels`` or ``training.diverged``, or as :func:`present_hardware`.
-        KeyboardInterrupt: when the user interrupts.
+        KeyboardInterrupt: when the user or the system interrupts.
     """
-    weights = folder / WEIGHTS
-    if weights.exists() and (folder / SUMMARY).exists():
-        return weights
+    if is_finished(folder):
+        return folder / WEIGHTS
     import torch
 
-    from medbench.inference.weights import save_checkpoint
-
     cpu_time = CpuTime()
+    progress = progress if is_first_process() else SilentProgress()
     hardware = present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
@@ -205,8 +196,8 @@ def fit(
     total_steps = min(total_steps, recipe.max_steps or total_steps)
     if epochs != recipe.epochs and not recipe.max_steps:
         progress.say(
-            f"{recipe.epochs} epochs of these cases are fewer than {recipe.least_steps} steps: "
-            f"{epochs} epochs, {total_steps} steps."
+            f"So few cases make fewer than {recipe.least_steps} steps in {recipe.epochs} epochs: "
+            f"the training takes {epochs} epochs, {total_steps} steps."
         )
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
@@ -226,16 +217,8 @@ def fit(
         run_trainer(trainer, task, data, resume)
     if not trainer.is_global_zero:
         trainer.strategy.barrier("weights")
-        return weights
+        return folder / WEIGHTS
     seconds = time.perf_counter() - begin_s
-    best = folder / BEST
-    state = torch.load(best, map_location="cpu", weights_only=True)
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
-        raise MedbenchError(
-            "training.diverged",
-            f"{folder}: training ended with infinite weights.",
-            "Lower the learning rate.",
-        )
     checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
@@ -247,63 +230,17 @@ def fit(
         "steps_left_out": int(task.guard.left_out),
         task.validation_score: _best_score(trainer),
     }
-    summary = {
-        **checkpoint_facts,
+    session = {
         "device": hardware.device_name(),
         "threads": torch.get_num_threads(),
         "last_session_time_s": round(seconds, 1),
         **cpu_time.facts(),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    save_checkpoint(weights, state, checkpoint_facts)
-    write_json(folder / SUMMARY, summary)
-    best.unlink()
-    (folder / RESUME).unlink(missing_ok=True)
+    weights = leave_best(folder, checkpoint_facts, session)
     trainer.strategy.barrier("weights")
     return weights
-
-
-def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
-    """A trainer on hardware that is present, which writes nothing but what its callback keeps."""
-    from lightning.pytorch import Trainer
-
-    _, _, index = hardware.accelerator.partition(":")
-    return Trainer(
-        accelerator=hardware.kind,
-        devices=[int(index)] if index else hardware.devices,
-        num_nodes=hardware.nodes,
-        precision=hardware.precision,  # type: ignore[arg-type]
-        accumulate_grad_batches=hardware.passes,
-        use_distributed_sampler=False,
-        max_epochs=epochs,
-        callbacks=[keeper],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=str(folder),
-    )
-
-
-def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: Path | None) -> None:
-    """Train, and let an interruption through as what it is: the trainer would exit, and ignore later ones.
-
-    Raises:
-        KeyboardInterrupt: when the user interrupts.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
-    except SystemExit as error:
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from error
-    finally:
-        if trainer.interrupted and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
 
 
 def is_first_process() -> bool:
@@ -358,28 +295,6 @@ def _data(
     return TrainingData(images, recipe, contract, workers=workers), SegmentationTask
 
 
-def training_summary(folder: Path) -> dict[str, Any] | None:
-    """Content of ``training.json`` of a finished training, or ``None`` where there is none."""
-    if not (folder / WEIGHTS).exists() or not (folder / SUMMARY).exists():
-        return None
-    summary: dict[str, Any] = read_json(folder / SUMMARY)
-    return summary
-
-
 def _best_score(trainer: Any) -> float | None:
     best = max((callback.best for callback in trainer.callbacks if hasattr(callback, "best")), default=-1.0)
     return None if best < 0 else round(best, 6)
-
-
-@contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's start-up lines out of the output of a block."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [log.level for log in loggers]
-    for log in loggers:
-        log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for log, level in zip(loggers, levels, strict=True):
-            log.setLevel(level)

@@ -12,10 +12,12 @@ from torchmetrics.classification import MultilabelAUROC
 
 from medbench.core.errors import MedbenchError
 from medbench.inference.predictor import InputContract
-from medbench.training.class_data import ClassedImages, ClassSampler
+from medbench.training.class_data import ClassedImages
 from medbench.training.class_task import ImageClassTask
-from medbench.training.data import Batches, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import ShuffledSampler, plain_keys
 from medbench.training.recipes import ImageClassRecipe
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -54,11 +56,11 @@ class ImageLabelData(Batches):
             )
         super().__init__(
             LabelledImages(images, recipe, contract),
-            ClassSampler(training, [0] * len(training), recipe),
+            ShuffledSampler(training, recipe.seed),
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
-from medbench.training.data import Batches, Key, split
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.training_batches import Batches
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -81,26 +83,6 @@ def moved(image: Pixels, points: Points, generator: np.random.Generator) -> tupl
     return np.rint(grey).astype(np.uint8), (places + 0.5) / side
 
 
-class ShuffledSampler(Sampler[Key]):
-    """Keys of an epoch, each index once; the order depends on seed and epoch alone."""
-
-    def __init__(self, indices: Sequence[int], seed: int) -> None:
-        self.indices = np.array(indices, int)
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; the trainer calls this before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[Key]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
-        return iter([(self.epoch, int(index)) for index in order])
-
-
 class LandmarkData(Batches):
     """Batches of a challenge's training images with their landmarks.
 
@@ -130,6 +112,6 @@ class LandmarkData(Batches):
             recipe,
             training,
             validation,
-            [(-1, index) for index in validation],
+            plain_keys(validation),
             workers,
         )

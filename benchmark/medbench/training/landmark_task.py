@@ -44,12 +44,12 @@ class LandmarkTask(NetworkTask):
     """
 
     validation_score = "validation_nearness"
+    recipe: LandmarkRecipe
 
     def __init__(
         self, network: nn.Module, recipe: LandmarkRecipe, num_classes: int, total_steps: int
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
-        self.settings = recipe
         self.nearness = MeanMetric()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -62,12 +62,12 @@ class LandmarkTask(NetworkTask):
 
     def targets(self, points: Tensor, image: torch.Size, maps: torch.Size) -> Tensor:
         """Heat maps to be learnt; ``truncated`` puts the Gaussian at the pixel that holds the landmark."""
-        if self.settings.targets == "exact":
-            return gaussians(scaled(points, maps) - 0.5, (maps[2], maps[3]), self.settings.sigma)
+        if self.recipe.targets == "exact":
+            return gaussians(scaled(points, maps) - 0.5, (maps[2], maps[3]), self.recipe.sigma)
         pixels = scaled(points, image) - 0.5
         x, y = (pixels[..., axis] * maps[3 - axis] / image[3 - axis] for axis in range(2))
         places = torch.stack([x, y], dim=-1).floor()
-        return gaussians(places, (maps[2], maps[3]), self.settings.sigma)
+        return gaussians(places, (maps[2], maps[3]), self.recipe.sigma)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """One minus the mean distance of the landmarks of held-out images, in sides of the image."""

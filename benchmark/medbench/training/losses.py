@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -32,34 +32,10 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
     Raises:
         MedbenchError: ``recipe.setting`` for ``focal_log_dice`` with several structures.
     """
-    if name == "focal_log_dice":
-        return _focal_log_dice(num_classes)
-    if name == "batch_dice":
-        return _pooled_dice(num_classes)
-    if name == "cross_entropy_argmax_dice":
+    return _LOSSES[name](num_classes)
 
-        def faithful(logits: Tensor, labels: Tensor) -> Tensor:
-            answer = functional.one_hot(logits.argmax(dim=1), num_classes)[..., 1:].float()
-            truth = functional.one_hot(labels, num_classes)[..., 1:].float()
-            overlap = (answer * truth).sum(dim=(0, 1, 2))
-            size = answer.sum(dim=(0, 1, 2)) + truth.sum(dim=(0, 1, 2))
-            dice = ((2 * overlap + 1e-6) / (size + 1e-6)).mean()
-            return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * (1 - dice)
 
-        return faithful
-    if name == "cross_entropy_squared_dice":
-
-        def squared(logits: Tensor, labels: Tensor) -> Tensor:
-            probability = logits.softmax(dim=1)
-            truth = functional.one_hot(labels, num_classes).movedim(-1, 1).to(probability.dtype)
-            overlap = (probability * truth).sum(dim=(0, 2, 3))
-            size = probability.square().sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
-            dice = ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
-            return 0.4 * functional.cross_entropy(logits, labels) + 0.6 * (1 - dice)
-
-        return squared
-    if name != "cross_entropy_dice":
-        raise ValueError(f"no loss named {name!r}")
+def _cross_entropy_dice(num_classes: int) -> SegmentationLoss:
     from segmentation_models_pytorch.losses import DiceLoss
 
     class StructureDice(DiceLoss):
@@ -70,20 +46,44 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
 
     soft_dice = StructureDice(mode="multiclass", from_logits=True)
 
-    def corrected(logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
         return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * soft_dice(logits, labels)
 
-    return corrected
+    return loss
 
 
-def _pooled_dice(num_classes: int) -> SegmentationLoss:
-    def pooled(logits: Tensor, labels: Tensor) -> Tensor:
+def _cross_entropy_argmax_dice(num_classes: int) -> SegmentationLoss:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        answer = functional.one_hot(logits.argmax(dim=1), num_classes)[..., 1:].float()
+        truth = functional.one_hot(labels, num_classes)[..., 1:].float()
+        overlap = (answer * truth).sum(dim=(0, 1, 2))
+        size = answer.sum(dim=(0, 1, 2)) + truth.sum(dim=(0, 1, 2))
+        dice = ((2 * overlap + 1e-6) / (size + 1e-6)).mean()
+        return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * (1 - dice)
+
+    return loss
+
+
+def _cross_entropy_squared_dice(num_classes: int) -> SegmentationLoss:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        probability = logits.softmax(dim=1)
+        truth = functional.one_hot(labels, num_classes).movedim(-1, 1).to(probability.dtype)
+        overlap = (probability * truth).sum(dim=(0, 2, 3))
+        size = probability.square().sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
+        dice = ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
+        return 0.4 * functional.cross_entropy(logits, labels) + 0.6 * (1 - dice)
+
+    return loss
+
+
+def _batch_dice(num_classes: int) -> SegmentationLoss:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
         probability = logits.softmax(dim=1)[:, 1:]
         truth = functional.one_hot(labels, num_classes).movedim(-1, 1)[:, 1:].to(probability.dtype)
         overlap = (probability * truth).sum()
         return 1 - (2 * overlap + 1) / (probability.sum() + truth.sum() + 1)
 
-    return pooled
+    return loss
 
 
 def _focal_log_dice(num_classes: int) -> SegmentationLoss:
@@ -104,7 +104,16 @@ def _focal_log_dice(num_classes: int) -> SegmentationLoss:
     return loss
 
 
-def batch_dice(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+_LOSSES: Mapping[str, Callable[[int], SegmentationLoss]] = {
+    "cross_entropy_dice": _cross_entropy_dice,
+    "cross_entropy_argmax_dice": _cross_entropy_argmax_dice,
+    "cross_entropy_squared_dice": _cross_entropy_squared_dice,
+    "batch_dice": _batch_dice,
+    "focal_log_dice": _focal_log_dice,
+}
+
+
+def held_out_dice(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Mean over the structures of the Dice over all pixels of a batch; selects the best epoch."""
     classes = logits.argmax(dim=1)
     scores = []

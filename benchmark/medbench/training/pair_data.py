@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingPair
 from medbench.models.cm_cgns.pretraining_network import Pairs
-from medbench.training.data import Batches, HeldOutBatches, Key, StepBatches
+from medbench.training.epoch_keys import PLAIN, HeldOutBatches, Key, ShuffledSampler, StepBatches, plain_keys
 from medbench.training.pretraining_recipe import PretrainingRecipe
 from medbench.training.report_tokens import ReportTokens
+from medbench.training.training_batches import Batches
 
 MEMORY_BYTES = 1 << 30
-NOT_SHUFFLED = -1
 
 
 class PairImages(Dataset[tuple[torch.Tensor, ...]]):
@@ -54,7 +54,7 @@ class PairImages(Dataset[tuple[torch.Tensor, ...]]):
         frame = self._framed(index)
         slack = len(frame) - side
         top = left = slack // 2
-        if epoch != NOT_SHUFFLED:
+        if epoch != PLAIN:
             top, left = np.random.default_rng([self.recipe.seed, epoch, index]).integers(0, slack + 1, 2)
         grey = torch.from_numpy(frame[top : top + side, left : left + side].copy())
         image = (grey.float() / 127.5 - 1).expand(3, side, side)
@@ -73,29 +73,6 @@ class PairImages(Dataset[tuple[torch.Tensor, ...]]):
         if self.may_keep:
             self.kept[index] = frame
         return frame
-
-
-class PairSampler(Sampler[Key]):
-    """Every index once an epoch, in an order that depends on seed and epoch alone.
-
-    Args:
-        indices: of the pairs.
-        seed: of the order.
-    """
-
-    def __init__(self, indices: Sequence[int], seed: int) -> None:
-        self.indices, self.seed, self.epoch = np.array(indices, int), seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; the trainer calls this before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[Key]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
-        return iter([(self.epoch, int(index)) for index in order])
 
 
 class PairSteps(StepBatches):
@@ -165,12 +142,12 @@ def pair_batches(
         workers: processes that read images.
     """
     recipe: Any = dataset.recipe
-    held_out = [(NOT_SHUFFLED, index) for index in validation]
-    sampler = PairSampler(training, recipe.seed)
+    held_out = plain_keys(validation)
+    sampler = ShuffledSampler(training, recipe.seed)
     return PairBatches(dataset, sampler, recipe, training, validation, held_out, workers)
 
 
 def collate(dataset: PairImages, indices: Sequence[int]) -> Pairs:
     """One batch of the pairs with these indices, without augmentation."""
-    rows = [dataset[NOT_SHUFFLED, index] for index in indices]
+    rows = [dataset[PLAIN, index] for index in indices]
     return Pairs(*(torch.stack(part) for part in zip(*rows, strict=True)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import time
 import warnings
@@ -16,25 +15,16 @@ from medbench.core.files import read_json, write_json
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
-from medbench.training.fit import (
-    BEST,
-    RESUME,
-    SUMMARY,
-    WEIGHTS,
-    is_first_process,
-    make_callback,
-    make_trainer,
-    quiet_lightning,
-    run_trainer,
-    training_summary,
-)
+from medbench.training.fit import is_first_process, make_callback
 from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.result_files import RESUME, WEIGHTS, best_weights, is_finished, write_result
+from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer
 
 if TYPE_CHECKING:
     from medbench.models.cm_cgns.pretraining_network import PretrainingNetwork
-    from medbench.training.data import Batches
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_recipe import PretrainingRecipe
+    from medbench.training.training_batches import Batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +77,10 @@ def fit_pairs(
             ``training.diverged``, or as :func:`present_hardware`.
     """
     weights = folder / WEIGHTS
-    if training_summary(folder) is not None:
+    if is_finished(folder):
         return weights
     import torch
 
-    from medbench.inference.weights import save_checkpoint
     from medbench.training.pair_data import pair_batches
 
     if len(learner.training) < 2:
@@ -128,17 +117,9 @@ def fit_pairs(
         "validation": losses,
         "evaluation": figures,
     }
-    save_checkpoint(
-        weights, {key: value.cpu() for key, value in network.state_dict().items()}, checkpoint_facts
-    )
-    write_json(
-        folder / SUMMARY,
-        {
-            **checkpoint_facts,
-            "last_session_time_s": round(time.perf_counter() - begin_s, 1),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        },
-    )
+    state = {key: value.cpu() for key, value in network.state_dict().items()}
+    session = {"last_session_time_s": round(time.perf_counter() - begin_s, 1)}
+    write_result(folder, state, checkpoint_facts, session)
     for stage, _ in stages:
         shutil.rmtree(folder / f"stage{stage}")
     return weights
@@ -160,11 +141,9 @@ def _run_stage(
     progress: Progress,
 ) -> float | None:
     """Train a stage, or read what it left; the network then has the weights of its best epoch."""
-    import torch
-
     from medbench.training.pretraining_task import PretrainingTask
 
-    best, resume, marker = (stage.folder / name for name in (BEST, RESUME, "done.json"))
+    resume, marker = stage.folder / RESUME, stage.folder / "done.json"
     if not marker.exists():
         stage.folder.mkdir(parents=True, exist_ok=True)
         if resume.exists():
@@ -179,13 +158,7 @@ def _run_stage(
             write_json(marker, {"fit": callback.best if callback.best >= 0 else None})
             resume.unlink(missing_ok=True)
         trainer.strategy.barrier("stage")
-    state = torch.load(best, map_location="cpu", weights_only=True)
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
-        raise MedbenchError(
-            "training.diverged",
-            f"{stage.folder.parent}: stage {stage.number} ended with infinite weights.",
-            "Lower the learning rate.",
-        )
+    state = best_weights(stage.folder, f"{stage.folder.parent}: stage {stage.number}")
     network.cpu().load_state_dict(state)
     score: float | None = read_json(marker)["fit"]
     return None if score is None else round(score, 6)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, write_json
+from medbench.core.files import atomic_path
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
-from medbench.training.fit import BEST, RESUME, SUMMARY, WEIGHTS
+from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.result_files import BEST, RESUME, WEIGHTS, is_finished, leave_best
 
 if TYPE_CHECKING:
     import torch
@@ -110,13 +110,11 @@ def fit_sequences(
     Raises:
         MedbenchError: ``training.no_labels``, ``training.diverged``, or for videos that cannot be read.
     """
-    weights = folder / WEIGHTS
-    if weights.exists() and (folder / SUMMARY).exists():
-        return weights
+    if is_finished(folder):
+        return folder / WEIGHTS
     import torch
 
-    from medbench.inference.weights import save_checkpoint
-
+    cpu_time = CpuTime()
     videos = read_videos(examples, progress)
     device, hardware = device_of(hardware), present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
@@ -124,10 +122,9 @@ def fit_sequences(
     epochs = recipe.epochs_of(len(videos))
     begin_s = time.perf_counter()
     with hardware.torch_settings():
-        course = _Course(network, videos, recipe, epochs, folder, Steps(hardware.precision, judge))
+        course = _Course(network, videos, recipe, epochs, folder, Steps(hardware.precision, judge, cpu_time))
         resume_state = course.resume(progress)
         course.run(progress)
-    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)
     checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
@@ -137,19 +134,14 @@ def fit_sequences(
         "steps_left_out": int(course.guard.left_out),
         "validation_score": None if judge is None else round(course.best, 6),
     }
-    summary = {
-        **checkpoint_facts,
+    session = {
         "device": hardware.device_name(),
         "threads": torch.get_num_threads(),
         "last_session_time_s": round(time.perf_counter() - begin_s, 1),
+        **cpu_time.facts(),
         "resumed": resume_state,
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    save_checkpoint(weights, state, checkpoint_facts)
-    write_json(folder / SUMMARY, summary)
-    (folder / BEST).unlink()
-    (folder / RESUME).unlink(missing_ok=True)
-    return weights
+    return leave_best(folder, checkpoint_facts, session)
 
 
 def device_of(hardware: Hardware) -> torch.device:
@@ -178,10 +170,12 @@ class Steps:
     Attributes:
         precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
         judge: as for :func:`fit_sequences`.
+        cpu_time: told of the first step, and kept with the state.
     """
 
     precision: str = "32"
     judge: Callable[[nn.Module], float] | None = None
+    cpu_time: CpuTime = field(default_factory=CpuTime)
 
     @contextlib.contextmanager
     def autocast(self, device: str) -> Iterator[None]:
@@ -247,6 +241,7 @@ class _Course:
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.best = state["epoch"], state["best"]
+        self.steps.cpu_time.go_on(state)
         return True
 
     def run(self, progress: Progress) -> None:
@@ -260,6 +255,7 @@ class _Course:
             for place, index in enumerate(order):
                 step = self.epoch * len(order) + place
                 value = self._step(self.videos[index], step)
+                self.steps.cpu_time.end_step()
                 progress.advance(1, f"epoch {self.epoch + 1}/{self.epochs} loss {value:.4f}")
             self.epoch += 1
             self._keep()
@@ -310,6 +306,7 @@ class _Course:
                 "scaler": None if self.scaler is None else self.scaler.state_dict(),
                 "epoch": self.epoch,
                 "best": self.best,
+                **self.steps.cpu_time.state(),
             }
             _store(self.folder / RESUME, state)
 
@@ -325,9 +322,8 @@ def video_loss(network: nn.Module, video: TrainingVideo, loss: SummaryLoss) -> T
     """The loss of one video.
 
     A network that scores frames is compared with the key frames, frame by frame. One that gives a
-    distribution
-    over the frames for every frame that its decoder is given is compared with a row each: 1 at that very
-    frame if it is a key frame, else 0 everywhere.
+    distribution over the frames for every frame that its decoder is given is compared with a row each: 1 at
+    that very frame if it is a key frame, else 0 everywhere.
 
     Args:
         network: of either kind.

@@ -40,10 +40,9 @@ def summary_loss(name: str, smooth: float = 100.0) -> SummaryLoss:
     """The loss of that name.
 
     ``bce`` and ``mse`` are means over the entries; ``focal`` has γ = 2 and weights that add up to one, over
-    the
-    number of chosen entries; ``jaccard``, ``power_jaccard`` (exponent 1.4), ``tversky`` (both weights 0.5)
-    and ``focal_tversky`` (0.1 for missed, 0.9 for wrongly chosen entries, squared) are smoothed and scaled by
-    ``smooth``, which the last three programs fix at 100.
+    the number of chosen entries; ``jaccard``, ``power_jaccard`` (exponent 1.4), ``tversky`` (both weights
+    0.5) and ``focal_tversky`` (0.1 for missed, 0.9 for wrongly chosen entries, squared) are smoothed and
+    scaled by ``smooth``, which is fixed at 100 for the last three.
 
     Args:
         name: of the loss.

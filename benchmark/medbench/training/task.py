@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.seeds import derived_seed
-from medbench.training.data import IGNORED_LABEL, NO_IMAGE_CLASS, HeldOutBatches
+from medbench.training.data import IGNORED_LABEL, NO_IMAGE_CLASS
 from medbench.training.division import Division
+from medbench.training.epoch_keys import HeldOutBatches
 from medbench.training.gradients import GradientGuard
-from medbench.training.losses import SegmentationLoss, batch_dice, segmentation_loss
+from medbench.training.losses import SegmentationLoss, held_out_dice, segmentation_loss
 from medbench.training.recipes import Recipe
 
 HALVING_EPOCHS = 15
@@ -95,17 +97,21 @@ class NetworkTask(LightningModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters in groups that decay and that do not, by the recipe's ``decay``."""
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return self.decay_groups(self.network.parameters())
+
+    def decay_groups(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+        """Those of the parameters that learn, in groups by the recipe's ``decay``."""
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
         if self.recipe.decay == "all":
-            return [{"params": parameters}]
+            return [{"params": learning}]
         return [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in learning if p.ndim > 1]},
+            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
     def rate(self) -> float:
-        """Peak rate of the optimizer."""
-        return self.recipe.learning_rate
+        """Peak rate of the optimizer for the recipe's batch, which all devices share."""
+        return self.recipe.rate()
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The recipe's optimizer."""
@@ -214,7 +220,7 @@ class SegmentationTask(NetworkTask):
         images, labels = batch[:2]
         output = self.network(images)
         logits = output[0] if isinstance(output, tuple) else output
-        self.log_dice(batch_dice(logits, labels, self.num_classes), len(images), batch_idx)
+        self.log_dice(held_out_dice(logits, labels, self.num_classes), len(images), batch_idx)
 
     def log_dice(self, dice: Tensor, examples: int, batch_idx: int) -> None:
         """Log a batch's Dice for the mean over the examples of all processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.inference.volumes import VolumeContract
-from medbench.training.data import Batches, Key, split
-from medbench.training.losses import batch_dice
+from medbench.training.data import split
+from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.losses import held_out_dice
 from medbench.training.missing_modalities import expected_counts, random_subset
 from medbench.training.task import SegmentationTask
+from medbench.training.training_batches import Batches
 from medbench.training.volume_augmentation import mirrored, rescaled, rotated
 
 if TYPE_CHECKING:
@@ -145,28 +147,6 @@ class TrainingPatches(Dataset[Item]):
         return images, labels, np.array(present)
 
 
-class PatchSampler(Sampler[Key]):
-    """Keys of an epoch: every patch of the training volumes once, in an order of seed and epoch alone."""
-
-    def __init__(self, indices: Sequence[int], recipe: Recipe) -> None:
-        self.numbers = np.array(
-            [index * recipe.patches + patch for index in indices for patch in range(recipe.patches)], int
-        )
-        self.seed = recipe.seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; the trainer calls this before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __iter__(self) -> Iterator[Key]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.numbers)
-        return iter([(self.epoch, int(number)) for number in order])
-
-
 class VolumeData(Batches):
     """Batches of patches of a challenge's training volumes."""
 
@@ -186,11 +166,11 @@ class VolumeData(Batches):
             )
         super().__init__(
             TrainingPatches(volumes, recipe, contract, cache),
-            PatchSampler(training, recipe),
+            ShuffledSampler(_patches_of(training, recipe), recipe.seed),
             recipe,
             training,
             validation,
-            [(-1, index * recipe.patches + patch) for index in validation for patch in range(recipe.patches)],
+            plain_keys(_patches_of(validation, recipe)),
             workers,
         )
         self.visible = [volumes[index].visible for index in training]
@@ -202,6 +182,11 @@ class VolumeData(Batches):
             return None
         counts = expected_counts(np.array(self.visible, bool), subsets=self.hide_sequences)
         return [float(len(self.visible) / max(count, 1.0)) for count in counts]
+
+
+def _patches_of(indices: Sequence[int], recipe: Recipe) -> list[int]:
+    """Numbers of the patches of these volumes."""
+    return [index * recipe.patches + patch for index in indices for patch in range(recipe.patches)]
 
 
 class VolumeTask(SegmentationTask):
@@ -235,7 +220,7 @@ class VolumeTask(SegmentationTask):
         """Mean Dice of the structures on held-out patches."""
         patches, labels, present = batch[:3]
         self.log_dice(
-            batch_dice(self._logits(patches, present), labels, self.num_classes), len(patches), batch_idx
+            held_out_dice(self._logits(patches, present), labels, self.num_classes), len(patches), batch_idx
         )
 
     def _logits(self, patches: Tensor, present: Tensor) -> Tensor:

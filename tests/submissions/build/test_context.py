@@ -360,6 +360,17 @@ def test_weights_apart_are_refused_where_a_platform_mounts_none(tmp_path):
 def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     path = write_submission("iugc2024", "dssau_net", "grand-challenge", None, tmp_path)
     assert path == tmp_path / "iugc2024" / "dssau-net-iugc2024.toml"
+    assert read_submission(path).options == {}
     with pytest.raises(MedbenchError) as caught:
         write_submission("iugc2024", "dssau_net", "grand-challenge", None, tmp_path)
     assert caught.value.code == "submission.exists"
+
+
+def test_a_submission_takes_the_options_that_the_network_was_trained_with(tmp_path):
+    options = {"encoder": "resnet18", "decoder_channels": [64, 32, 16, 8, 4]}
+    path = write_submission("psfhs", "smp/unet", None, "entry", tmp_path, options=options)
+    assert read_submission(path).options == options
+    with pytest.raises(MedbenchError) as caught:
+        write_submission("psfhs", "smp/unet", None, "other", tmp_path, options={"encodr": "resnet18"})
+    assert caught.value.code == "model.option"
+    assert [file.name for file in tmp_path.rglob("*.toml")] == ["entry.toml"]

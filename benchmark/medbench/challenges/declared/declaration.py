@@ -11,6 +11,7 @@ from typing import Any, Literal
 from medbench.challenges.declared.templates import check_template
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
+from medbench.core.folders import at_home
 from medbench.core.registry import unknown_name
 from medbench.core.text import counted
 
@@ -148,7 +149,7 @@ def read_declaration(name: str, table: Mapping[str, Any], path: Path) -> Declara
     declaration = Declaration(
         name=name,
         path=path,
-        root=(path.parent / Path(reader.text("root", ".")).expanduser()).resolve(),
+        root=(path.parent / at_home(reader.text("root", "."))).resolve(),
         title=reader.text("title", name),
         task=task,  # type: ignore[arg-type]
         layout=layout,  # type: ignore[arg-type]

@@ -34,9 +34,12 @@ def name_of(folder: Path) -> str:
 
 
 def declaration_text(section: str, entries: Mapping[str, Any]) -> str:
-    """A ``[data.NAME]`` or ``[models.NAME]`` table."""
+    """A TOML table such as ``[data.NAME]``, ``[models.NAME]`` or ``[options]``."""
     kind, _, name = section.partition(".")
-    lines = [f"[{kind}.{_key(name)}]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+    lines = [
+        f"[{kind}.{_key(name)}]" if name else f"[{kind}]",
+        *(f"{key} = {_toml(value)}" for key, value in entries.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -62,7 +65,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
             raise MedbenchError(
                 "declaration.exists",
                 f"{path}: [data.{name}] exists already.",
-                "Choose another --name, or edit it.",
+                f"Choose another --name, edit the entry, or remove it and {name}.splits.json to start anew.",
             )
         before = path.read_text(encoding="utf-8-sig").rstrip() + "\n\n"
     root = Path(os.path.relpath(folder.resolve(), path.resolve().parent)).as_posix()

@@ -16,7 +16,6 @@ from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case
-from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
@@ -81,10 +80,11 @@ class ListedImageRelease(Release, Generic[I]):
     def cases(self, root: Path, split: str) -> list[Case]:
         """The split's images; those without a reference have no score."""
         self.check_split(split)
-        images = self.images_of(self.images(root), split)
-        if not images:
-            raise MedbenchError("data.empty", f"{root}: holds no image of split {split}.", self.data_hint)
-        return [self.case_of(image) for image in images]
+        images = self.images(root)
+        members = self.images_of(images, split)
+        if not members:
+            raise self.empty_split(root, split, counted(len(images), "image"))
+        return [self.case_of(image) for image in members]
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
         """An image of the release, ``(height, width, 3)``, 8 bit.

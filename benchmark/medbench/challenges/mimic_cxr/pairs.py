@@ -76,7 +76,7 @@ def radiographs(root: Path, split: str | None = None) -> list[Radiograph]:
     if splits is None or metadata is None:
         raise MedbenchError(
             "data.layout_unknown",
-            f"{root}: holds no MIMIC-CXR-JPG data (looked for {PREFIX}split.csv and {PREFIX}metadata.csv).",
+            f"{root}: holds no data of MIMIC-CXR-JPG (looked for {PREFIX}split.csv, {PREFIX}metadata.csv).",
             HINT,
         )
     views = {row["dicom_id"]: row["ViewPosition"] for row in read_table(metadata, "dicom_id", "ViewPosition")}

@@ -219,7 +219,8 @@ def _volume(
 
 def _pair(path: Path, root: Path, expected: Expected, content: bytearray) -> tuple[VolumeHeader, bytearray]:
     """Header and values of a NIfTI pair, given either of its two files."""
-    other = path.with_suffix(".hdr" if path.suffix.lower() == ".img" else ".img")
+    suffix = ".hdr" if path.suffix.lower() == ".img" else ".img"
+    other = path.with_suffix(suffix.upper() if path.suffix.isupper() else suffix)
     try:
         beside = source.read_whole(other, root, expected.role, expected.budget_bytes)
     except Reject as reject:

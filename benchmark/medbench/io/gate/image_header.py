@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from medbench.core.text import agreeing, counted
@@ -44,6 +45,7 @@ class ImageHeader:
         colour: ``grey``, ``RGB``, ``palette``, ``grey with alpha``, ``RGBA`` …
         white_is_zero: whether 0 is white by the file's header; ``None`` for formats without such a field.
         turned: whether the file says that its stored rows and columns are to be turned or mirrored.
+        palette_falls: whether the first colour of the palette is brighter than the second.
     """
 
     format: str
@@ -54,6 +56,7 @@ class ImageHeader:
     colour: str
     white_is_zero: bool | None = None
     turned: bool = False
+    palette_falls: bool = False
 
     @property
     def kind(self) -> str:
@@ -99,7 +102,7 @@ def parse_png(content: Bytes) -> ImageHeader:
     """
     view, at = memoryview(content), len(PNG)
     names: list[bytes] = []
-    has_orientation = False
+    has_orientation, palette = False, b""
     while at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
         end = at + 12 + length
@@ -107,6 +110,7 @@ def parse_png(content: Bytes) -> ImageHeader:
         if end > len(content) or crc32(view[at + 4 : end - 4]) != _checksum(content, end):
             raise corrupt("it ends too early" if end > len(content) else f"its chunk {name!r} is damaged")
         has_orientation = has_orientation or (name == b"eXIf" and exif_turned(bytes(view[at + 8 : end - 4])))
+        palette = bytes(view[at + 8 : end - 4]) if name == b"PLTE" else palette
         if not names or names[-1] != name or name != b"IDAT":
             names.append(name)
         at = end
@@ -122,7 +126,25 @@ def parse_png(content: Bytes) -> ImageHeader:
         raise Reject("file.codec", "is an animation (APNG)", "Save it as a single image.")
     check_sides(height, width)
     channels = 4 if b"tRNS" in names else _PNG_CHANNELS[colour]
-    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour], turned=has_orientation)
+    return ImageHeader(
+        "PNG",
+        height,
+        width,
+        channels,
+        bits,
+        _PNG_COLOURS[colour],
+        turned=has_orientation,
+        palette_falls=colour == 3 and falls(palette[:3], palette[3:6]),
+    )
+
+
+def falls(first: Collection[int], second: Collection[int]) -> bool:
+    """Whether the first of two colours is brighter than the second; not where there is no second.
+
+    >>> falls((255, 255, 255), (0, 0, 0)), falls((0, 0, 0), (255, 255, 255)), falls((255, 0, 0), ())
+    (True, False, False)
+    """
+    return len(second) == len(first) and sum(first) > sum(second)
 
 
 def exif_turned(block: bytes) -> bool:
@@ -229,4 +251,6 @@ def parse_bmp(content: Bytes) -> ImageHeader:
     if bits <= 8 and (colours > 1 << bits or 14 + size + 4 * (colours or 1 << bits) > offset):
         raise corrupt("its palette does not lie in the file")
     channels = 4 if bits == 32 else 3
-    return ImageHeader("BMP", height, width, channels, 8, _CHANNELS[channels])
+    palette = content[14 + size : offset] if bits <= 8 else b""
+    is_falling = falls(palette[:3], palette[4:7])
+    return ImageHeader("BMP", height, width, channels, 8, _CHANNELS[channels], palette_falls=is_falling)

@@ -11,7 +11,13 @@ from pathlib import Path
 from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.refusal import Refusal
 
-_METADATA = {".ds_store", "thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
+_METADATA = {
+    *(".ds_store", "__macosx", "icon\r"),
+    *("thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+    *("@eadir", "@recycle", "#recycle", "#snapshot"),
+}
+"""Of macOS, of Windows, of volumes, and of network storage."""
 _COMPANIONS = {".hdr": (".img",), ".raw": (".mhd",), ".zraw": (".mhd",)}
 _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISREG, ""))
 

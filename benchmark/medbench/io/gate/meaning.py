@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from medbench.io.gate.refusal import Reject
 
-WHOLE = 1e-4
-COARSEST_WHOLE = 0.01
+WHOLE = 0.01
+"""Largest distance of a label from a whole number."""
 MOST_NAMED = 8
 LARGEST_LABEL = np.iinfo(np.int32).max
 SMALLEST_LABEL = np.iinfo(np.int32).min
@@ -35,13 +35,11 @@ def check_finite(values: npt.NDArray[Any]) -> None:
         )
 
 
-def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any]:
-    """The values as labels: whole numbers inside int32.
+def whole_labels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values as labels: numbers inside int32 that are whole, or within 0.01 of it as scaling leaves them.
 
     Args:
         values: of any shape.
-        step: distance between neighbouring values of a scaled file (its slope); the tolerance is half a step,
-            at most 0.01, and at least 1e-4.
 
     Returns:
         Integers and truth values of at most 32 bits as they are, everything else as int32.
@@ -49,7 +47,7 @@ def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any
     Raises:
         Reject: ``data.not_finite``, or ``data.not_a_label_map`` for fractions and for what exceeds int32.
 
-    >>> whole_labels(np.array([0.0, 0.99608, 2.0]), step=2 / 255)
+    >>> whole_labels(np.array([0.0, 0.99608, 2.0]))
     array([0, 1, 2], dtype=int32)
     """
     if values.dtype.kind == "b" or (values.dtype.kind in "iu" and np.can_cast(values.dtype, np.int32)):
@@ -62,8 +60,7 @@ def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any
             f"holds values up to {labels.max():g}, which no label has",
             "Give the label map, not an image.",
         )
-    tolerance = max(WHOLE, min(COARSEST_WHOLE, abs(step) / 2 * 1.001))
-    if labels is not values and np.any(np.abs(labels - values) > tolerance):
+    if labels is not values and np.any(np.abs(labels - values) > WHOLE):
         raise Reject(
             "data.not_a_label_map",
             f"holds fractional {values.dtype} values, not labels",
@@ -126,6 +123,22 @@ def check_black_is_zero(white_is_zero: bool | None) -> None:
             "data.white_is_zero",
             "says that 0 is white (PhotometricInterpretation 0), so what its values mean is ambiguous",
             "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
+        )
+
+
+def check_palette(palette_falls: bool) -> None:
+    """Refuse a label map whose palette shows 0 brighter than 1.
+
+    Some programs read the indices of a palette, others its colours, which would be the inverse of each other.
+
+    Raises:
+        Reject: ``data.white_is_zero``.
+    """
+    if palette_falls:
+        raise Reject(
+            "data.white_is_zero",
+            "has a palette that shows 0 brighter than 1, so what its values mean is ambiguous",
+            "Save the mask as an 8-bit grey PNG without a palette.",
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medbench.core.text import agreeing, counted
-from medbench.io.gate.image_header import ImageHeader, check_sides
+from medbench.io.gate.image_header import ImageHeader, check_sides, falls
 from medbench.io.gate.refusal import Reject, corrupt
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -270,4 +270,8 @@ def _header(
     elif samples > {"grey": 1, "RGB": 3, "palette": 1}.get(colour, 4):
         colour = _ALPHA[colour] if extra == 1 and colour in _ALPHA else f"{samples}-channel"
     has_orientation = tags.get("orientation", (1,))[0] in range(2, 9)
-    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0, has_orientation)
+    colours, count = tags.get("colour_map", ()), 1 << bits
+    first, second = (colours[index::count][:3] for index in (0, 1)) if photometric == 3 else ((), ())
+    return ImageHeader(
+        "TIFF", *sides, samples, bits, colour, photometric == 0, has_orientation, falls(first, second)
+    )

@@ -120,10 +120,11 @@ _UNIT = ", spacing=(1.0, 1.0, 1.0)"
 
 def _brats2025(id: str, function: str, title: str, rule: str, output: str, **facts: Any) -> Convention:
     options = {"faithful": True, **facts.pop("options", {})}
+    state = "kept" if options["faithful"] else "mended"
     return Convention(
         id=id, title=title, family="lesions", definition=f"{rule}; {_ONE_TO_ONE}", source=_EV,
         target=f"medbench.metrics.official.matching:{function}", needs_spacing=True, options=options,
-        differs="one-to-one matching, no dilation; faithful=False undoes the program's spacing errors",
+        differs=f"one-to-one matching, no dilation; the program's errors of spacing {state}",
         example=example_call(_BLOBS, id, output, _UNIT), **facts,
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ class LocalGlobalAttention(nn.Module):
         heads: number of heads.
         window: frames on each side.
         dropout: rate on the weights of the attention.
-        scrambled: re-read the context ``(dim, n)`` in memory as ``(n, dim)``, as the authors' program does.
+        memory_order: read the context ``(dim, n)`` in memory as ``(n, dim)``, as the authors' program does.
     """
 
     def __init__(self, dim: int, heads: int, window: int, dropout: float, *, memory_order: bool) -> None:

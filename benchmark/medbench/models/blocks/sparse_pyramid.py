@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from medbench.models.blocks.channels_last import conv_norm
 from medbench.models.blocks.dual_sparse_selection_attention import (
@@ -129,9 +128,3 @@ class SparsePyramid(nn.Module):
             features = blocks(features)
             maps.append(norm(features))
         return maps
-
-
-def at_least(images: Tensor, side: int) -> Tensor:
-    """Images padded with zeros at the bottom and right to sides of at least ``side``."""
-    bottom, right = (max(0, side - length) for length in images.shape[-2:])
-    return functional.pad(images, (0, right, 0, bottom)) if bottom or right else images

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.models.blocks.gathering import gather_rows
-from medbench.models.cm_cgns.alignment_losses import Form, SentenceLoss, contrastive_loss, place_loss
+from medbench.models.cm_cgns.alignment_losses import SentenceLoss, contrastive_loss, place_loss
 from medbench.models.cm_cgns.attention_pool import AttentionPool
 from medbench.models.cm_cgns.clusters import SentenceClusters
 from medbench.models.cm_cgns.cross_attention import CrossAttention
-from medbench.models.options import refuse_options
+from medbench.models.options import ProgramForm, refuse_options
 from medbench.models.renaming import rename_parameters
 
 Guidance = Literal["clusters", "plain", "none"]
@@ -63,7 +63,7 @@ class Alignment(nn.Module):
         in_channels: int = 3,
         num_classes: int = 1,
         *,
-        form: Form = "corrected",
+        form: ProgramForm = "corrected",
         guidance: Guidance = "clusters",
         num_clusters: int = 128,
         width: int = 768,

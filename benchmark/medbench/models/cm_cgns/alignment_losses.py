@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from medbench.models.cm_cgns.clusters import SentenceClusters
+from medbench.models.options import ProgramForm
 
-Form = Literal["corrected", "published"]
 INITIAL_LIKENESS = 0.4
 LARGEST_SHARE = 0.5
 HARD_WEIGHT = 3.0
@@ -66,7 +65,7 @@ class SentenceLoss:
             over all pairs, of which those that are no false negatives give a constant (L3).
     """
 
-    def __init__(self, form: Form = "corrected") -> None:
+    def __init__(self, form: ProgramForm = "corrected") -> None:
         self.form = form
 
     def __call__(

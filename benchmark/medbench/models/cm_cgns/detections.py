@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from medbench.models.blocks.finite import refuse_not_finite
+
 Anchors = Sequence[Sequence[tuple[float, float]]]
 
 
@@ -61,7 +63,11 @@ def suppress(boxes: Tensor, confidence: float, overlap: float) -> list[dict[str,
         boxes: as :func:`decode_maps` gives them.
         confidence: boxes below it are left out.
         overlap: of two boxes of one class with this one or a larger, the less confident is left out.
+
+    Raises:
+        MedbenchError: ``network.not_finite`` for confidences that are no numbers, which are below none.
     """
+    refuse_not_finite(boxes[..., 4:])
     return [_of_image(image, confidence, overlap) for image in boxes]
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medbench.models.options import refuse_options
+from medbench.models.cm_cgns.image_encoder import Encoder
+from medbench.models.options import ProgramForm, refuse_options
 from medbench.models.renaming import rename_parameters
 
-Encoder = Literal["resnet_50", "vit_base"]
-Form = Literal["corrected", "published"]
 KEPT = 0.5
 WEIGHT = 10.0
 WIDTHS: Mapping[str, tuple[int, ...]] = {"resnet_50": (512, 256, 128, 64), "vit_base": (512, 256, 128)}
@@ -47,7 +45,7 @@ class ImageDecoder(nn.Module):
         num_classes: int = 1,
         *,
         encoder: Encoder = "resnet_50",
-        form: Form = "corrected",
+        form: ProgramForm = "corrected",
         width: int = 768,
         grid: int = 0,
         widths: Sequence[int] = (),

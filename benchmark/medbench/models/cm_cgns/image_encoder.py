@@ -11,11 +11,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from medbench.models.cm_cgns.attention_pool import AttentionPool
-from medbench.models.options import refuse_options
+from medbench.models.options import ProgramForm, refuse_options
 from medbench.models.renaming import rename_parameters
 
 Encoder = Literal["resnet_50", "vit_base"]
-Form = Literal["corrected", "published"]
 STRIDES = {"resnet_50": 32, "vit_base": 16}
 
 
@@ -98,7 +97,7 @@ class ImageEncoder(nn.Module):
         in_channels: int = 3,
         num_classes: int = 1,
         *,
-        form: Form = "corrected",
+        form: ProgramForm = "corrected",
         pool: bool = True,
         **size: object,
     ) -> None:

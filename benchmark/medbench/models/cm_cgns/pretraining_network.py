@@ -15,9 +15,9 @@ from medbench.models.cm_cgns.image_decoder import (
     decoder_places,
     reconstruction_loss,
 )
-from medbench.models.cm_cgns.image_encoder import Form, ImageEncoder
+from medbench.models.cm_cgns.image_encoder import ImageEncoder
 from medbench.models.cm_cgns.text_encoder import TextEncoder, gather_sentences
-from medbench.models.options import refuse_options
+from medbench.models.options import ProgramForm, refuse_options
 from medbench.models.renaming import rename_parameters
 
 
@@ -59,7 +59,7 @@ class PretrainingNetwork(nn.Module):
     Args:
         in_channels: channels of the images.
         num_classes: of no meaning here.
-        form: ``published`` keeps the authors' quirks L1 to L5, ``corrected`` has none of them.
+        form: ``published`` keeps the authors' quirks L1 to L6, ``corrected`` has none of them.
         guidance: as :class:`medbench.models.cm_cgns.alignment.Alignment`.
         reconstruct: whether there is an image decoder, for the second stage.
         width: channels in which both sides are compared, and of the text.
@@ -82,7 +82,7 @@ class PretrainingNetwork(nn.Module):
         in_channels: int = 3,
         num_classes: int = 1,
         *,
-        form: Form = "corrected",
+        form: ProgramForm = "corrected",
         guidance: Guidance = "clusters",
         reconstruct: bool = True,
         width: int = 768,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
+from medbench.core.text import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,7 +96,7 @@ def _unreadable(path: Path, error: Exception) -> MedbenchError:
             f"{path}: is a checkpoint (torch.save), not an exported network.",
             f"Name the network, and the file as its weights: -m MODEL --weights {path.name}.",
         )
-    text = (str(error).strip().splitlines() or ["no message"])[0][:200]
+    text = first_line(error)[:200]
     return MedbenchError(
         "model.file",
         f"{path}: cannot be read as an exported network ({type(error).__name__}: {text}).",

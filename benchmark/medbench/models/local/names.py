@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
+from medbench.core.folders import at_home
 from medbench.core.plugins import loaded_plugins
 from medbench.core.project import Project, current_project
 from medbench.core.registry import unknown_name
@@ -128,7 +129,7 @@ def _python(target: str, object_name: str) -> LocalModel:
 
 def _there(target: str, name: str) -> Path:
     """The file: where it was seen before under this name, as given, or among the loaded plug-ins."""
-    file = Path(target).expanduser()
+    file = at_home(target)
     plugin_files = {path.name: path for path in loaded_plugins()}
     places = [Path(_paths[name])] if name in _paths else []
     places += [file.resolve()] if file.is_file() else []
@@ -176,7 +177,7 @@ def _declared(project: Project, name: str) -> LocalModel:
         )
     target = str(table[sources[0]])
     if sources[0] == "file":
-        target = str(project.folder / Path(target).expanduser())
+        target = str(project.folder / at_home(target))
     if target.endswith(".py"):
         if "class" not in table:
             raise wrong("class is missing", "Name the class of the file.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.errors import MedbenchError
 from medbench.core.plugins import load_plugin, module_of
 from medbench.core.registry import unknown_name
+from medbench.core.text import first_line
 from medbench.models.entry import ModelOption
 from medbench.models.local.names import LocalModel
 
@@ -125,8 +126,7 @@ def failure(error: Exception, path: Path) -> str:
     """Text of an exception, with the last line of the file that it passed."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     line = f", line {own[-1].lineno} of {path.name}" if own else ""
-    text = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {text}{line}"
+    return f"{type(error).__name__}: {first_line(error)}{line}"
 
 
 def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from medbench.challenges import challenge_factory
+from medbench.challenges import challenge_factory, load_challenge
 from medbench.models import model_entry
 from medbench.models.registry import factory_of
 from medbench.submissions.build.own_parts import is_declared
@@ -23,8 +23,7 @@ def lint_extensions(model: str, challenge: str, platform: Platform | None = None
     Args:
         model: of the submission; one of an installed package, and a program, do not travel.
         challenge: of the submission; one of an installed package does not travel.
-        platform: of the submission, if it is known: one with the folder layout of another challenge serves
-            no declared data set.
+        platform: of the submission, if it is known: one with the files of another challenge serves none.
     """
     program = _PROGRAM if model_entry(model).local in ("docker", "command") else ""
     reasons = {
@@ -38,13 +37,24 @@ def lint_extensions(model: str, challenge: str, platform: Platform | None = None
                 f"The {what} {reason}, which the container would not hold.",
                 "Give it as a file with --plugin, whose source travels.",
             )
-    if platform is not None and platform.challenges and not platform.reads_any and is_declared(challenge):
-        yield error(
+    if platform is not None and not platform.reads(load_challenge(challenge)):
+        yield other_files(platform, challenge)
+
+
+def other_files(platform: Platform, challenge: str) -> Finding:
+    """The finding on a platform that hands over files of other challenges than this one."""
+    files = f"{platform.title} hands over files as of {', '.join(platform.challenges)}"
+    if is_declared(challenge):
+        return error(
             "submission.declared",
-            f"{platform.title} hands over files as of {', '.join(platform.challenges)}, and {challenge} is "
-            "declared in medbench.toml.",
+            f"{files}, and {challenge} is declared in medbench.toml.",
             "Choose --platform grand-challenge, which hands over single images and volumes.",
         )
+    return error(
+        "platform.other",
+        f"{files}, not of {challenge}.",
+        "'medbench submit platforms' lists which platform takes which challenge.",
+    )
 
 
 def _package(factory: Any) -> str:

@@ -153,8 +153,19 @@ def pack_image(source: Path, tag: str, path: Path) -> None:
 
 
 def source_date_epoch() -> int:
-    """Date of builds in seconds: ``SOURCE_DATE_EPOCH``, else the start of 1980."""
-    return int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
+    """Date of builds in seconds: ``SOURCE_DATE_EPOCH``, else the start of 1980.
+
+    Raises:
+        MedbenchError: ``build.date`` where that is no number of seconds.
+    """
+    setting = os.environ.get("SOURCE_DATE_EPOCH") or str(EPOCH)
+    if not setting.isdecimal():
+        raise MedbenchError(
+            "build.date",
+            f"SOURCE_DATE_EPOCH={setting}: is no number of seconds.",
+            "Correct it, or unset it for 1980.",
+        )
+    return int(setting)
 
 
 def make_uniform(folder: Path) -> None:

@@ -103,7 +103,7 @@ class RelocatedRunner:
         self.root, self.packages, self.script, self.threads = root, packages, script, threads
         folders = (*writable, "/tmp")  # noqa: S108 - a container's own
         self.writable = os.pathsep.join(str(root / path.lstrip("/")) for path in folders)
-        self.name = "relocated root" + (", network namespace" if _unshare() else "")
+        self.name = "folder that stands for /" + (", without network" if _unshare() else "")
 
     def hand_over(self, folder: Path) -> None:
         """Set the mode of a writable mount to 0755; its owner stays."""
@@ -237,4 +237,5 @@ def usable_threads() -> int:
     """Number of torch's threads, for the same rounding in a subprocess."""
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
-    return int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return (int(outermost) if outermost.isdecimal() else 0) or usable_cores()

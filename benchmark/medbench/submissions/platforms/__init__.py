@@ -5,6 +5,7 @@ Third parties add theirs through the entry-point group ``medbench.platforms``.
 
 from __future__ import annotations
 
+import inspect
 from fnmatch import fnmatch
 
 from medbench.core.errors import MedbenchError
@@ -56,6 +57,13 @@ def _checked(name: str, platform: type[Platform]) -> type[Platform]:
             "platform.class",
             f"The platform registered as '{name}' calls itself '{platform.name}'.",
             "Give both the same name.",
+        )
+    if inspect.isabstract(platform):
+        lacking = ", ".join(sorted(platform.__abstractmethods__))
+        raise MedbenchError(
+            "platform.class",
+            f"The platform '{name}' lacks {lacking}.",
+            "medbench.submissions.platforms.base.Platform says what each method does.",
         )
     return platform
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -147,6 +148,11 @@ class Platform(abc.ABC):
     known_labels: ClassVar[Sequence[str]] = ()
     bundle_files: ClassVar[Sequence[str]] = ()
     source: ClassVar[str]
+
+    def reads(self, challenge: Challenge) -> bool:
+        """Whether the container finds the cases of a challenge in the files that the platform hands over."""
+        of_platform = any(fnmatch(challenge.name, pattern) for pattern in self.challenges)
+        return self.reads_any or not self.challenges or of_platform
 
     def check(self, submission: Submission) -> Iterator[Finding]:
         """Findings on a submission file that does not suit the platform."""

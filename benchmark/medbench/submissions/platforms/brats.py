@@ -20,6 +20,7 @@ from medbench.submissions.platforms.folders import FolderPlatform
 from medbench.submissions.platforms.registries import pushed_image, pushing_steps
 
 if TYPE_CHECKING:
+    from medbench.challenges.base import Challenge
     from medbench.submissions.serving.session import Session
 
 ADDITIONAL = "--additional_files"
@@ -76,6 +77,10 @@ class BraTSDocker(FolderPlatform):
     runs_as: ClassVar[Sequence[RunsAs]] = ("caller", "root")
     needs_registry = True
     source = "BrainLesion/BraTS@6c3fb6b; its package brats 0.1.14 for the caller's user"
+
+    def reads(self, challenge: Challenge) -> bool:
+        """Whether the challenge is BraTS, of whatever year."""
+        return challenge.name.startswith("brats")
 
     def place(self, case: Case, file: Path) -> Path:
         """``<case>/<case>-t1c.nii.gz``."""
@@ -203,6 +208,10 @@ class SynapseDocker(BraTSDocker):
     challenges: ClassVar[Sequence[str]] = ()
     runs_as = ("root",)
     source = "the Synapse documentation; vpchung/nf-synapse-challenge for the user; the rest is per challenge"
+
+    def reads(self, challenge: Challenge) -> bool:
+        """Always: what a queue hands over is a matter of its challenge."""
+        return True
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, str]:

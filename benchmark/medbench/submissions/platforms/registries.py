@@ -105,7 +105,7 @@ def pushing_steps(submission: Submission, archive: SavedArchive, name: str = "")
     Args:
         submission: the submission, with its registry.
         archive: the saved archive.
-        name: name of the image in the registry, with its tag; ``None``: the submission's, tagged 1.
+        name: name of the image in the registry, with its tag; empty: the submission's, tagged 1.
     """
     registry = submission.registry or PLACEHOLDER
     target = f"{registry}/{name or f'{submission.name}:1'}"

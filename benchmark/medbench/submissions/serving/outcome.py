@@ -14,6 +14,7 @@ from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.core.guard import describe
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -27,8 +28,7 @@ def explain(failure: BaseException) -> str:
     elif isinstance(failure, MemoryError) or "out of memory" in str(failure).lower():
         text = "Out of memory. Give the job more memory, or use a smaller batch or image size."
     else:
-        first = (str(failure).strip().splitlines() or ["no message"])[0]
-        text = f"{type(failure).__name__}: {first}"
+        text = describe(failure)
     return "error: " + " ".join(text.split())
 
 

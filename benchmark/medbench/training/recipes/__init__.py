@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.core.text import counted
-from medbench.training.recipes.checking import check_budget, check_settings, settings_of
+from medbench.training.recipes.checking import check_budget, check_scales, check_settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,12 +39,14 @@ class Recipe:
         name: ``default``, ``quick``, ``official`` …
         description: one line for people.
         image_size: side of the square training images in pixels, or of the cubic patches in voxels.
-        batch_size: images or patches per step, over all devices.
+        batch_size: images or patches per step, over all devices; a last incomplete batch of an epoch is left
+            out, also in recipes of authors whose program keeps it (those for Synapse).
         epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
-        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9;
-            ``halving`` halves it every 15 epochs.
+        schedule: of the learning rate, step by step, also in recipes of authors whose program changes it once
+            an epoch (the cosine of ISIC-2018 and CVC-ClinicDB, PASSION); ``polynomial`` falls to zero with
+            the power 0.9; ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
             fuse modalities, see :mod:`medbench.training.distillation_task`; ``binary_cross_entropy`` takes
@@ -55,8 +57,8 @@ class Recipe:
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
             by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section;
             ``flip_scale_drop`` flips each way at 0.25, turns by up to 45 degrees and scales by 0.9 to 1.1 at
-            0.25, and blackens eight squares of 8 pixels a side at 0.5; ``scale_rotate`` turns by up to 10
-            degrees and scales by 0.9 to 1.1 at 0.5;
+            0.25 with reflections beyond the edges, and blackens eight squares of 8 pixels a side at 0.5;
+            ``scale_rotate`` turns by up to 10 degrees and scales by 0.9 to 1.1 at 0.5;
             ``mirror`` flips volumes along each axis at 0.5 and scales each modality by 0.9 to 1.1;
             ``turn_mirror`` also turns volumes by −10 to 9 degrees in one plane, and scales and shifts each
             plane of each modality on its own.
@@ -138,6 +140,10 @@ class Recipe:
         check_settings(self)
         check_budget(self.cpu_minutes, self.max_steps)
 
+    def rate(self) -> float:
+        """Peak rate of the optimizer."""
+        return self.learning_rate
+
     def epochs_of(self, steps_per_epoch: int) -> int:
         """Number of epochs, begun ones included, with :attr:`least_steps` at least or :attr:`max_steps`."""
         if self.max_steps:
@@ -163,7 +169,25 @@ class Recipe:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ImageClassRecipe(Recipe):
+class BatchRateRecipe(Recipe):
+    """Settings whose learning rate may grow with the batch.
+
+    Attributes:
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
+            holds for any.
+    """
+
+    batch_of_rate: int = 0
+
+    def rate(self) -> float:
+        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
+        if not self.batch_of_rate:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size / self.batch_of_rate
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageClassRecipe(BatchRateRecipe):
     """Settings of networks that class whole images, besides those of all.
 
     The loss is the cross entropy with soft targets. ``random_crop`` crops 8 to 100 % of an image to the
@@ -179,8 +203,6 @@ class ImageClassRecipe(Recipe):
         warmup_epochs: of ``warmup_cosine``.
         first_rate: rate at its beginning.
         last_rate: rate at its end.
-        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
-            holds for any.
         class_balance: how classes of other sizes are evened out: ``loss`` weighs images by the inverse of
             their class's size, ``sampling`` draws every class alike, ``none`` leaves them.
     """
@@ -193,14 +215,7 @@ class ImageClassRecipe(Recipe):
     warmup_epochs: int = 0
     first_rate: float = 1e-6
     last_rate: float = 1e-5
-    batch_of_rate: int = 0
     class_balance: Literal["none", "loss", "sampling"] = "none"
-
-    def rate(self) -> float:
-        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
-        if not self.batch_of_rate:
-            return self.learning_rate
-        return self.learning_rate * self.batch_size / self.batch_of_rate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -217,7 +232,7 @@ class LandmarkRecipe(Recipe):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BoxRecipe(Recipe):
+class BoxRecipe(BatchRateRecipe):
     """Settings of networks that detect boxes, besides those of all.
 
     The loss is the sum of those that the network returns. ``image_size`` is the longer side of images, which
@@ -230,8 +245,6 @@ class BoxRecipe(Recipe):
         least_scale: of ``scale_jitter``.
         most_scale: of ``scale_jitter``.
         warmup_steps: of the schedule, at most those of one epoch.
-        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
-            holds for any.
         class_balance: ``sampling`` draws images so that boxes of every class, and images without, come up
             more alike; ``none`` takes every image once an epoch.
     """
@@ -239,14 +252,11 @@ class BoxRecipe(Recipe):
     least_scale: float = 1.0
     most_scale: float = 1.0
     warmup_steps: int = 0
-    batch_of_rate: int = 0
     class_balance: Literal["none", "sampling"] = "none"
 
-    def rate(self) -> float:
-        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
-        if not self.batch_of_rate:
-            return self.learning_rate
-        return self.learning_rate * self.batch_size / self.batch_of_rate
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        check_scales(self.least_scale, self.most_scale)
 
 
 RECIPES_OF_TASKS: dict[str, type[Recipe]] = {

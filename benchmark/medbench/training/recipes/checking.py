@@ -64,6 +64,18 @@ def check_budget(cpu_minutes: float, max_steps: int) -> None:
         )
 
 
+def check_scales(least: float, most: float) -> None:
+    """Refuse a range of scales without any number in it.
+
+    Raises:
+        MedbenchError: ``recipe.setting``.
+    """
+    if least > most:
+        raise _refused(
+            "least_scale", least, f"is above most_scale={most}", "Give both, the smaller as least_scale."
+        )
+
+
 def _check_rand_augment(text: str) -> None:
     """Refuse parts that timm would pass over or stumble on."""
     first, *parts = text.split("-")

@@ -84,9 +84,10 @@ class ImageMaskRelease(Release):
     def cases(self, root: Path, split: str) -> list[Case]:
         """The cases of a split; a case with a missing mask fails when it is scored."""
         self.check_split(split)
-        pairs = self.pairs_of(self.pairs(root), split)
+        images = self.pairs(root)
+        pairs = self.pairs_of(images, split)
         if not pairs:
-            raise MedbenchError("data.empty", f"{root}: holds no image of split {split}.", self.data_hint)
+            raise self.empty_split(root, split, counted(len(images), "image"))
         return [Case(pair.id, {"image": pair.image}, {"labels": pair.mask}, pair.group) for pair in pairs]
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:

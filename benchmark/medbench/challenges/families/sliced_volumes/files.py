@@ -22,7 +22,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.text import agreeing
 from medbench.io import caches, hdf5, images, nifti_mha
-from medbench.io.fingerprint import values_sha256
+from medbench.io.fingerprint import one_way_round, values_sha256
 from medbench.io.geometry import check_geometry
 from medbench.io.raster import spline_zoom
 
@@ -67,7 +67,9 @@ class SlicedVolumeRelease(Release):
         case = Case("", {"image": path}, {"labels": path})
         read = self.read_volume if role == "image" else self.read_reference
         volume = guarded(str(path), lambda: read(case))
-        return None if isinstance(volume, Failure) else values_sha256(volume.array)
+        if isinstance(volume, Failure):
+            return None
+        return values_sha256(one_way_round(volume.array) if role == "image" else volume.array)
 
     def count_slices(self, case: Case) -> int:
         """Slices of the case.

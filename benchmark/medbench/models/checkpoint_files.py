@@ -1,0 +1,88 @@
+"""Files of torch and of safetensors, of which nothing but tensors and plain values is read."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.text import printable
+
+_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
+_TORCH_SIGNATURES = (b"PK", b"\x80")
+"""First bytes of an archive of torch, and of a pickle."""
+_FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
+"""In torch's refusal of a pickle, the type that it would make."""
+
+
+def stored_values(content: bytes, path: Path) -> Any:
+    """Tensors and plain values in the bytes of a checkpoint; no code in them is run.
+
+    Args:
+        content: the bytes.
+        path: where they come from, for the error.
+
+    Raises:
+        MedbenchError: ``weights.unsafe`` for what holds anything else, ``weights.corrupt``, or
+            ``weights.not_a_state_dict`` for an image or a network of TorchScript.
+    """
+    import pickle
+
+    import torch
+
+    if content.startswith(_IMAGE_SIGNATURES):
+        raise MedbenchError(
+            "weights.not_a_state_dict",
+            f"{path}: is an image, no checkpoint.",
+            "Give the .pt or .safetensors file of a training.",
+        )
+    try:
+        if _is_safetensors(content):
+            from safetensors.torch import load
+
+            return load(content)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not content.startswith(_TORCH_SIGNATURES):
+            raise MedbenchError(
+                "weights.unsafe",
+                f"{path}: refused: it is no file of torch or safetensors, and reading others could run code.",
+                "Give the .pt or .safetensors file of a training.",
+            ) from error
+        kind = _FOREIGN.search(str(error))
+        raise MedbenchError(
+            "weights.unsafe",
+            f"{path}: refused: it holds more than tensors and plain values"
+            f"{f' ({printable(kind[1])})' if kind else ''}, so loading it could run code.",
+            "Ask its author for a plain state_dict or a safetensors file.",
+        ) from error
+    except Exception as error:
+        if "TorchScript" in str(error):
+            raise MedbenchError(
+                "weights.not_a_state_dict",
+                f"{path}: is a network of TorchScript, not a checkpoint.",
+                f"Run the network itself: -m file:{path}.",
+            ) from error
+        raise MedbenchError(
+            "weights.corrupt",
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
+            "Copy the file again from its source.",
+        ) from error
+
+
+def safetensors_texts(content: bytes) -> Mapping[str, str]:
+    """Texts by name in the header of a safetensors file that was read before; none for other files."""
+    if not _is_safetensors(content):
+        return {}
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    texts: Mapping[str, str] = header.get("__metadata__") or {}
+    return texts
+
+
+def _is_safetensors(content: bytes) -> bool:
+    """Whether the bytes begin as safetensors do: the length of a JSON object, and that object."""
+    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8

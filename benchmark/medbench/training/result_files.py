@@ -1,0 +1,88 @@
+"""Files of a training: what it goes on from, and the result that it leaves."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS = "weights.pt"
+SUMMARY = "training.json"
+RESUME = "resume.ckpt"
+BEST = "best.pt"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds the result of a training."""
+    return (folder / WEIGHTS).exists() and (folder / SUMMARY).exists()
+
+
+def training_summary(folder: Path) -> dict[str, Any] | None:
+    """Content of ``training.json`` of a finished training, or ``None`` where there is none."""
+    if not is_finished(folder):
+        return None
+    summary: dict[str, Any] = read_json(folder / SUMMARY)
+    return summary
+
+
+def best_weights(folder: Path, what: str) -> dict[str, Tensor]:
+    """Weights of the epoch that is kept, on the CPU.
+
+    Args:
+        folder: of the training.
+        what: is trained there, for the error.
+
+    Raises:
+        MedbenchError: ``training.diverged`` for weights that are not finite.
+    """
+    import torch
+
+    state: dict[str, Tensor] = torch.load(folder / BEST, map_location="cpu", weights_only=True)
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise MedbenchError(
+            "training.diverged", f"{what} ended with infinite weights.", "Lower the learning rate."
+        )
+    return state
+
+
+def write_result(
+    folder: Path, state: dict[str, Tensor], facts: Mapping[str, Any], session: Mapping[str, Any]
+) -> Path:
+    """Write ``weights.pt`` and ``training.json``, whole or not at all.
+
+    Args:
+        folder: of the training.
+        state: parameter name -> tensor, on the CPU.
+        facts: stored with the weights and in ``training.json``.
+        session: facts for ``training.json`` alone, such as times, which differ between equal trainings.
+
+    Returns:
+        Path of the weights.
+    """
+    from medbench.inference.weights import save_checkpoint
+
+    save_checkpoint(folder / WEIGHTS, state, dict(facts))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(folder / SUMMARY, {**facts, **session, "finished": now})
+    return folder / WEIGHTS
+
+
+def leave_best(folder: Path, facts: Mapping[str, Any], session: Mapping[str, Any]) -> Path:
+    """Make the best weights the result of a training, and remove what it would go on from.
+
+    Args and returned path: as :func:`write_result`.
+
+    Raises:
+        MedbenchError: ``training.diverged``.
+    """
+    weights = write_result(folder, best_weights(folder, f"{folder}: training"), facts, session)
+    (folder / BEST).unlink()
+    (folder / RESUME).unlink(missing_ok=True)
+    return weights

@@ -1,0 +1,186 @@
+"""Relatives of the inputs that failed in the field: other formats, other damage, other file systems."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import gate_samples as made
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from gate_releases import release
+from PIL import Image
+
+from medbench.challenges.stray import repeated
+from medbench.core.case import Volume
+from medbench.core.errors import MedbenchError
+from medbench.io import nifti_mha
+from medbench.io.fingerprint import shown_sha256
+from medbench.io.gate.listing import list_folder
+from medbench.io.images import SUFFIXES, read_labels
+from medbench.io.raster import read_image
+from medbench.running.folders import evaluate_folders
+
+
+def refused(path):
+    with pytest.raises(MedbenchError) as caught:
+        read_labels(path)
+    assert path.name in caught.value.message
+    return caught.value.code
+
+
+def disc():
+    rows, columns = np.indices((96, 128))
+    return (((rows - 40) / 25.0) ** 2 + ((columns - 60) / 35.0) ** 2) < 1
+
+
+def palette_image(path, first, second):
+    image = Image.fromarray(disc().astype(np.uint8))
+    image.putpalette([*first, *second])
+    image.save(path)
+
+
+WHITE, BLACK = (255,) * 3, (0,) * 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_a_palette_that_shows_0_brighter_than_1_is_ambiguous(tmp_path, suffix):
+    """Pillow reads indices, OpenCV colours: one is the inverse of the other."""
+    falling, rising = tmp_path / f"falling{suffix}", tmp_path / f"rising{suffix}"
+    palette_image(falling, WHITE, BLACK)
+    palette_image(rising, BLACK, WHITE)
+    assert refused(falling) == "data.white_is_zero"
+    assert np.array_equal(read_labels(rising).array, disc() * 255)
+    grey = np.where(disc(), 0, 255)
+    image = read_image(falling)
+    assert np.array_equal(image if image.ndim == 2 else image[..., 0], grey)
+
+
+def test_one_bit_of_a_bitmap_and_of_a_png(tmp_path):
+    for suffix in (".bmp", ".png", ".tif"):
+        path = tmp_path / f"a{suffix}"
+        Image.fromarray(disc()).save(path)
+        assert np.array_equal(read_labels(path).array, disc() * 255)
+    content = bytearray((tmp_path / "a.bmp").read_bytes())
+    content[54:62] = content[58:62] + content[54:58]
+    (tmp_path / "b.bmp").write_bytes(content)
+    assert refused(tmp_path / "b.bmp") == "data.white_is_zero"
+
+
+def labels_near_whole(path, near):
+    if path.suffix == ".npy":
+        np.save(path, near)
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, near[3])
+    elif path.suffix in (".nii", ".gz"):
+        nibabel.save(nibabel.Nifti1Image(near, np.eye(4)), path)
+    else:
+        path.write_bytes(made.metaimage(near.T.astype(np.float32), kind="MET_FLOAT", spacing=(1, 1, 1)))
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.nii", "a.nii.gz", "a.mha"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_labels_within_a_hundredth_of_whole_are_labels_in_any_format(tmp_path, name, dtype):
+    """As where a file with scaled labels was read and saved again."""
+    labels = made.label_volume((9, 10, 11), 3)
+    path = tmp_path / name
+    labels_near_whole(path, np.where(labels == 1, 0.99608, labels * 1.0).astype(dtype))
+    right = {".npy": labels, ".tif": labels[3]}.get(path.suffix, labels.T)
+    assert np.array_equal(read_labels(path).array, right)
+    labels_near_whole(path, np.where(labels == 1, 0.98, labels * 1.0).astype(dtype))
+    assert refused(path) == "data.not_a_label_map"
+
+
+def cube():
+    labels = np.zeros((12,) * 3, np.uint8)
+    labels[3:9, 3:9, 3:9] = 1
+    return labels
+
+
+FILES = [
+    "Icon\r",
+    "ehthumbs.db",
+    "Thumbs.db",
+    "Thumbs.db:encryptable",
+    "desktop.ini",
+    ".directory",
+    "._a.nii",
+]
+FOLDERS = [
+    "__MACOSX",
+    "@eaDir",
+    "#recycle",
+    "@Recycle",
+    "lost+found",
+    "System Volume Information",
+    ".Trash-1000",
+]
+
+
+def test_what_file_systems_leave_changes_no_score(tmp_path):
+    for folder in ("r", "p"):
+        (tmp_path / folder).mkdir()
+        nibabel.save(nibabel.Nifti1Image(cube(), np.eye(4)), tmp_path / folder / "a.nii")
+        for name in FILES:
+            (tmp_path / folder / name).write_bytes(b"x")
+        for name in FOLDERS:
+            (tmp_path / folder / name).mkdir()
+            (tmp_path / folder / name / "a.nii").write_bytes(b"x")
+    scores = evaluate_folders(tmp_path / "r", tmp_path / "p", ["dice"])
+    assert [(row.case, row.scores["1/dice"].value) for row in scores.rows] == [("a", 1.0)]
+    assert scores.exit_code == 0
+    assert list_folder(tmp_path / "r", SUFFIXES).n_hidden == len(FILES) + len(FOLDERS)
+
+
+def test_a_pair_in_upper_case_is_read(tmp_path):
+    nibabel.save(nibabel.Nifti1Pair(cube(), np.eye(4)), tmp_path / "a.img")
+    for suffix in ("img", "hdr"):
+        (tmp_path / f"a.{suffix}").rename(tmp_path / f"A.{suffix.upper()}")
+    assert np.array_equal(read_labels(tmp_path / "A.IMG").array, cube().T)
+
+
+TURNS = {
+    "mirrored": lambda image: image[:, ::-1],
+    "upside_down": lambda image: image[::-1],
+    "a_quarter": lambda image: np.rot90(image),
+    "three_quarters_and_mirrored": lambda image: np.rot90(image, 3)[::-1],
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("shape", [(48, 48), (40, 56), (48, 48, 3)])
+def test_mirrored_turned_and_encoded_anew_an_image_is_the_same(tmp_path, turn, shape):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    cv2.imwrite(str(tmp_path / "b.bmp"), np.ascontiguousarray(TURNS[turn](image)))
+    other = image.copy()
+    other[3, 4] ^= 1
+    cv2.imwrite(str(tmp_path / "c.png"), other)
+    digests = [shown_sha256(tmp_path / name, any_way_round=True) for name in ("a.png", "b.bmp", "c.png")]
+    assert digests[0] == digests[1] != digests[2]
+    assert shown_sha256(tmp_path / "a.png") != shown_sha256(tmp_path / "b.bmp")
+
+
+@pytest.mark.parametrize("change", ["mirrored", "floating_point", "one_modality", "another_header"])
+def test_copies_of_volumes_in_two_splits_are_found_however_they_were_saved(tmp_path, change):
+    made_release = release("brats2023_gli", tmp_path)
+    challenge, case = made_release.challenge, made_release.cases[0]
+    root = Path(shutil.copytree(made_release.root, tmp_path / "data"))
+    name = case.id.replace("-000", "-100")
+    (root / "train" / name).mkdir(parents=True)
+    for file in sorted((root / "test" / case.id).iterdir()):
+        volume = nifti_mha.read_volume(file)
+        array = volume.array
+        if change == "mirrored":
+            array = array[:, :, ::-1]
+        elif change == "floating_point":
+            array = array.astype(np.float64)
+        elif change == "one_modality" and "-t1n" not in file.name:
+            array = np.random.default_rng(0).permuted(array)
+        spacing = (2.0,) * 3 if change == "another_header" else volume.spacing
+        copy = Volume(np.ascontiguousarray(array), spacing, volume.origin, volume.direction)
+        nifti_mha.write_volume(root / "train" / name / file.name.replace(case.id, name), copy)
+    cases = {split: challenge.cases(root, split) for split in ("train", "test")}
+    messages = [one.message for one in repeated(cases, challenge.release.shown_sha256)]
+    assert any(name in message and case.id in message for message in messages), messages
