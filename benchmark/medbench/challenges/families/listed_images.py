@@ -17,6 +17,7 @@ from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import counted
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
