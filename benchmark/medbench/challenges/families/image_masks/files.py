@@ -19,8 +19,8 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
-from medbench.core.text import counted
 from medbench.core.label_values import label_values
+from medbench.core.text import counted
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
