@@ -128,12 +128,13 @@ def test_a_repeat_with_nothing_to_do_builds_no_network(sample, weights, monkeypa
 
 
 def test_a_quick_fit_builds_its_own_network_and_the_run_one_more(sample, monkeypatch):
-    load_recipe = networks.load_recipe
+    load_recipe_as = networks.load_recipe_as
+    small = {"epochs": 1, "image_size": 64}
     with monkeypatch.context() as patched:
         patched.setattr(
             networks,
-            "load_recipe",
-            lambda family, name, **changes: load_recipe(family, name, **changes, epochs=1, image_size=64),
+            "load_recipe_as",
+            lambda kind, family, name, changes: load_recipe_as(kind, family, name, {**changes, **small}),
         )
         counts = Counts(patched)
         fitted = []

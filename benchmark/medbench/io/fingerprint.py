@@ -53,9 +53,9 @@ def one_way_round(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         others = tuple(other for other in range(values.ndim) if other != axis)
         profile = values.sum(axis=others, dtype=np.float64)
         moments.append(float(profile @ (np.arange(len(profile)) - (len(profile) - 1) / 2)))
-    mirrored = np.flip(values, tuple(axis for axis, moment in enumerate(moments) if moment > 0))
+    flips = tuple(axis for axis, moment in enumerate(moments) if moment > 0)
     order = sorted(range(spatial), key=lambda axis: (values.shape[axis], abs(moments[axis])))
-    return mirrored.transpose(*order, *range(spatial, values.ndim))
+    return np.flip(values, flips).transpose(*order, *range(spatial, values.ndim))
 
 
 def values_sha256(values: npt.NDArray[Any]) -> str | None:

@@ -92,13 +92,13 @@ def _refuse_damaged(content: bytes, path: Path) -> None:
             parts = [
                 one for one in archive.infolist() if one.compress_type == zipfile.ZIP_STORED and one.file_size
             ]
-            damaged = [one.filename for one in parts if not _agrees(archive, one)]
+            wrong = [one.filename for one in parts if not _agrees(archive, one)]
     except Exception:  # noqa: BLE001 - what is no archive at all is judged by torch
         return
-    if 0 < len(damaged) < len(parts):
+    if 0 < len(wrong) < len(parts):
         raise MedbenchError(
             "weights.corrupt",
-            f"{path}: is damaged: the checksum of {printable(damaged[0])} does not agree.",
+            f"{path}: is damaged: the checksum of {printable(wrong[0])} does not agree.",
             "Copy the file again from its source.",
         )
 

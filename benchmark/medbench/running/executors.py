@@ -6,12 +6,9 @@ import contextlib
 import gc
 import importlib
 import multiprocessing
-import os
 import queue
-import signal
 import sys
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
@@ -27,8 +24,9 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
-from medbench.core.machine import is_held_to_one_thread, keep_freed_memory, usable_cores
+from medbench.core.machine import is_held_to_one_thread, usable_cores
 from medbench.running.forked import Forked, spare_shared_objects
+from medbench.running.process_start import ignores_warnings, prepare_process
 
 CONNECT_S = 20
 AHEAD = 2
@@ -82,21 +80,21 @@ class _Slot:
     """One process, started on first need and again after its death."""
 
     def __init__(self, cuda_device: str, threads: int, ends_at_ctrl_c: bool = False) -> None:
-        self._initial = (cuda_device, threads, ends_at_ctrl_c, _ignores_warnings())
+        self._initial = (cuda_device, threads, ends_at_ctrl_c, ignores_warnings())
         self._pool: ProcessPoolExecutor | None = None
         self._copy: Forked | None = None
         self._closing = threading.Lock()
 
     def fork(self) -> None:
         """Start the process as a copy of this one."""
-        self._copy = Forked(_prepare_process, self._initial)
+        self._copy = Forked(prepare_process, self._initial)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Make the call in this slot's process, which is spawned where there is none."""
         process = self._copy or self._pool  # taken once: another thread may close this slot meanwhile
         if process is None:
             context = multiprocessing.get_context("spawn")
-            process = self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
+            process = self._pool = ProcessPoolExecutor(1, context, prepare_process, self._initial)
         return process.submit(function, *arguments, **keywords)
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
@@ -115,36 +113,6 @@ class _Slot:
             if self._pool is not None:
                 self._pool.shutdown(wait, cancel_futures=True)
             self._copy = self._pool = None
-
-
-def _ignores_warnings() -> bool:
-    """Whether this process shows no warning of any kind, as the command line does without ``--debug``."""
-    return bool(warnings.filters) and warnings.filters[0][:3] == ("ignore", None, Warning)
-
-
-def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, ignores_warnings: bool) -> None:
-    """Show a process its own device and its share of the cores, before torch is loaded.
-
-    The process ends with its parent; at Ctrl-C at once, without a word, or by an exception. It shows the
-    warnings of libraries where its parent does.
-    """
-    if ignores_warnings:
-        warnings.simplefilter("ignore")
-    if ends_at_ctrl_c:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if cuda_device:
-        os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    keep_freed_memory()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone: a killed command leaves no worker behind."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 class JoiningProcesses(Executor):

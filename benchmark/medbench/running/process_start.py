@@ -1,0 +1,46 @@
+"""What a process that works for another sets before its first call."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+
+from medbench.core.machine import keep_freed_memory
+
+
+def ignores_warnings() -> bool:
+    """Whether this process shows no warning of any kind, as the command line does without ``--debug``."""
+    return bool(warnings.filters) and warnings.filters[0][:3] == ("ignore", None, Warning)
+
+
+def prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, without_warnings: bool) -> None:
+    """Show a process its own device and its share of the cores, before torch is loaded.
+
+    The process ends with its parent; at Ctrl-C at once, without a word, or by an exception.
+
+    Args:
+        cuda_device: by its name in ``CUDA_VISIBLE_DEVICES``; empty for all that the parent sees.
+        threads: of OpenMP, where the environment does not say.
+        ends_at_ctrl_c: whether Ctrl-C ends the process at once.
+        without_warnings: whether libraries' warnings are left out.
+    """
+    if without_warnings:
+        warnings.simplefilter("ignore")
+    if ends_at_ctrl_c:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if cuda_device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    keep_freed_memory()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed command leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
