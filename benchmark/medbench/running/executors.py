@@ -26,7 +26,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.machine import is_held_to_one_thread, usable_cores
 from medbench.running.forked import Forked, spare_shared_objects
-from medbench.running.process_start import ignores_warnings, prepare_process
+from medbench.running.process_start import ignores_warnings, prepare_process, starting
 
 CONNECT_S = 20
 AHEAD = 2
@@ -95,7 +95,8 @@ class _Slot:
         if process is None:
             context = multiprocessing.get_context("spawn")
             process = self._pool = ProcessPoolExecutor(1, context, prepare_process, self._initial)
-        return process.submit(function, *arguments, **keywords)
+        with starting():
+            return process.submit(function, *arguments, **keywords)
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Result of the call in this slot's process."""

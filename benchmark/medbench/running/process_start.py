@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
+from medbench.core.interruption import INTERRUPTED
 from medbench.core.machine import keep_freed_memory
+
+_HAS_MASKS = hasattr(signal, "pthread_sigmask")
+"""Whether a process inherits which signals wait; not on Windows."""
 
 
 def ignores_warnings() -> bool:
     """Whether this process shows no warning of any kind, as the command line does without ``--debug``."""
     return bool(warnings.filters) and warnings.filters[0][:3] == ("ignore", None, Warning)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Let Ctrl-C wait in a process that this thread starts, until :func:`prepare_process` has prepared it.
+
+    The imports before that would end with a traceback.
+    """
+    if not _HAS_MASKS:
+        yield
+        return
+    resource_tracker.ensure_running()  # which lets signals through in this thread when it begins
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, without_warnings: bool) -> None:
@@ -31,6 +55,10 @@ def prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, withou
         warnings.simplefilter("ignore")
     if ends_at_ctrl_c:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _HAS_MASKS:
+        if signal.SIGINT in signal.sigpending():
+            os._exit(INTERRUPTED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
