@@ -52,3 +52,23 @@ def test_an_interruption_meanwhile_ends_the_process_without_a_word():
         [sys.executable, "-c", PENDING], capture_output=True, text=True, env=dict(os.environ), check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+IDLE = """
+import os, signal
+from medbench.running.process_start import make_call, prepare_process
+prepare_process("", 1, False, False)
+try:
+    make_call(os.kill, os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("an exception in a call", flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+print("went on")
+"""
+
+
+def test_between_calls_an_interruption_ends_the_process_without_a_word():
+    done = subprocess.run(
+        [sys.executable, "-c", IDLE], capture_output=True, text=True, env=dict(os.environ), check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "an exception in a call\n", "")

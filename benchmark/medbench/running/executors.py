@@ -26,7 +26,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.machine import is_held_to_one_thread, usable_cores
 from medbench.running.forked import Forked, spare_shared_objects
-from medbench.running.process_start import ignores_warnings, prepare_process, starting
+from medbench.running.process_start import ignores_warnings, make_call, prepare_process, starting
 
 CONNECT_S = 20
 AHEAD = 2
@@ -96,7 +96,7 @@ class _Slot:
             context = multiprocessing.get_context("spawn")
             process = self._pool = ProcessPoolExecutor(1, context, prepare_process, self._initial)
         with starting():
-            return process.submit(function, *arguments, **keywords)
+            return process.submit(make_call, function, *arguments, **keywords)
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Result of the call in this slot's process."""

@@ -8,8 +8,9 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from typing import Any
 
 from medbench.core.interruption import INTERRUPTED
 from medbench.core.machine import keep_freed_memory
@@ -53,8 +54,7 @@ def prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, withou
     """
     if without_warnings:
         warnings.simplefilter("ignore")
-    if ends_at_ctrl_c:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL if ends_at_ctrl_c else _interrupted)
     if _HAS_MASKS:
         if signal.SIGINT in signal.sigpending():
             os._exit(INTERRUPTED)
@@ -64,6 +64,25 @@ def prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool, withou
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     keep_freed_memory()
+
+
+_calls: list[Callable[..., Any]] = []
+"""The call that this process makes, if any."""
+
+
+def make_call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Make a call that Ctrl-C ends by an exception; between calls it ends the process without a word."""
+    _calls.append(function)
+    try:
+        return function(*arguments, **keywords)
+    finally:
+        _calls.clear()
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    if not _calls:
+        os._exit(INTERRUPTED)
+    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
