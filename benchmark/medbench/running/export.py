@@ -14,6 +14,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.files import atomic_path
+from medbench.core.finite import refuse_not_finite
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
@@ -81,7 +82,8 @@ def export(
 
     Raises:
         MedbenchError: ``export.suffix``, ``output.unwritable``, ``export.network`` for networks that formats
-            do not hold, ``export.parity`` for answers beyond the tolerance, and then no file is left.
+            do not hold; ``network.not_finite`` for answers that are no numbers, or ``export.parity`` for
+            answers beyond the tolerance, and then no file is left.
     """
     if output.suffix != SUFFIXES[form]:
         raise MedbenchError(
@@ -236,6 +238,8 @@ def _compare(
     with torch.inference_mode():
         first = torch.cat([network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
         second = torch.cat([exported_network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
+    refuse_not_finite(first)
+    refuse_not_finite(second)
     scale = max(1.0, float(first.abs().max()))
     same = (
         (first.argmax(1) == second.argmax(1)).float().mean()
