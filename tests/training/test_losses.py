@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from medbench.training.losses import held_out_dice, segmentation_loss
+from medbench.training.recipes.checking import LOSSES_OF_IMAGES
 
 
 @pytest.fixture
@@ -68,3 +69,11 @@ def test_batch_dice_of_two_labels_is_the_formula_with_the_sigmoid(pair):
     expected = 1 - (2 * inside[labels == 1].sum() + 1) / (inside.sum() + (labels == 1).sum() + 1)
     assert value.item() == pytest.approx(expected.item())
     assert gradient(value, logits).abs().max() > 0
+
+
+@pytest.mark.parametrize("name", LOSSES_OF_IMAGES)
+def test_every_loss_that_a_recipe_of_images_may_name_is_a_number(name, pair):
+    logits, labels = pair
+    value = segmentation_loss(name, 2)(logits[:, :2], labels.clamp(max=1))
+    assert value.isfinite()
+    assert value.ndim == 0

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -9,9 +10,11 @@ from typer.testing import CliRunner
 from medbench.challenges import load_challenge
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
+from medbench.inference.weights import Checkpoint
 from medbench.models import model_entries
 from medbench.running.networks import plan_network, recipe_for
 from medbench.running.train import outline_training
+from medbench.running.weights import Weights, fit_to_weights
 from medbench.training.recipes import FOLDER, list_recipes, load_recipe, load_recipe_as, recipe_document
 
 COLUMNS = (
@@ -101,6 +104,26 @@ def test_a_network_sees_the_input_of_the_authors_program_for_the_data_set(model,
     assert (contract.size, contract.mean, contract.std, options.get("n_win")) == INPUTS[model, challenge]
     assert (contract.scale, contract.channel_order) == (255.0, "RGB")
     assert recipe_for(load_challenge(challenge), network, None).image_size == contract.size
+
+
+@pytest.mark.parametrize(
+    ("model", "learnt", "target", "facts"),
+    [
+        ("mslau_net", "cvc_clinicdb", "acdc", IMAGENET),
+        ("mslau_net", "acdc", "cvc_clinicdb", HALF),
+        ("mslau_net", "isic2018", "cvc_clinicdb", IMAGENET),
+        ("brau_net_pp", "data_of_ones_own", "isic2018", HALF),
+        ("smp/unet", "cvc_clinicdb", "isic2018", None),
+    ],
+)
+def test_weights_see_images_on_other_data_as_they_learnt_them(model, learnt, target, facts):
+    network = plan_network(model, load_challenge(target), {})
+    checkpoint = Checkpoint({}, {"model": model, "challenge": learnt})
+    contract = fit_to_weights(network, Weights("file", Path("w.pt"), checkpoint)).contract()
+    plain = network.contract()
+    assert (contract.mean, contract.std) == (facts or (plain.mean, plain.std))
+    foreign = fit_to_weights(network, Weights("file", Path("w.pt"), Checkpoint({})))
+    assert foreign.contract() == plain, "the authors' weights are for the data set's own program"
 
 
 def test_a_trainer_of_nnunets_decides_what_the_recipe_does_not():

@@ -38,7 +38,8 @@ class ModelEntry:
     Attributes:
         name: name on the command line; ``family.test`` is the tiny variant of a family.
         title: title in tables.
-        factory: ``"module:callable"``; called with ``in_channels``, ``num_classes`` and the options.
+        factory: ``"module:callable"``; called with ``in_channels``, ``num_classes`` and the options; that of
+            a part of a network with those of the two numbers that it takes.
         framework: ``"module:object"``, a :class:`medbench.training.framework.Framework` that plans,
             trains and predicts by itself; empty for plain networks.
         offers: task -> keyword of the factory for the number of classes, points … of the task; empty where

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -179,13 +180,22 @@ def create_model(
     factory: Factory = load_object(target) if isinstance(target := factory_of(entry.name), str) else target
     keywords = {**entry.fixed_options, **options}
     try:
-        network: nn.Module = factory(in_channels=in_channels, num_classes=num_classes, **keywords)
+        network: nn.Module = factory(**_numbers(entry, factory, in_channels, num_classes), **keywords)
     except _OF_VALUES as error:
         own = {name: value for name, value in options.items() if name in entry.options}
         if not own:
             raise
         raise _unbuildable(entry, own, error) from error
     return network
+
+
+def _numbers(entry: ModelEntry, factory: Factory, in_channels: int, num_classes: int) -> dict[str, int]:
+    """The numbers that a factory is called with: both, but of a part of a network those that it takes."""
+    numbers = {"in_channels": in_channels, "num_classes": num_classes}
+    if not _is_part(entry):
+        return numbers
+    parameters = inspect.signature(factory).parameters
+    return {name: number for name, number in numbers.items() if name in parameters}
 
 
 def _unbuildable(entry: ModelEntry, options: Mapping[str, Any], error: Exception) -> MedbenchError:

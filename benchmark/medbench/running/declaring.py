@@ -120,8 +120,8 @@ def _unnamed(labels: object) -> list[str]:
     """A sentence where structures have no names of their own, so that tables call them by their values."""
     if not isinstance(labels, dict) or not any(re.fullmatch(r"structure|label_\d+", name) for name in labels):
         return []
-    given = ", ".join(f"{name} = {value}" for name, value in labels.items())
-    return [f"labels: {given}. Tables use these names: give better ones in medbench.toml, under labels"]
+    pairs = ", ".join(f"{name} = {value}" for name, value in labels.items())
+    return [f"labels: {pairs}. Tables use these names: give better ones in medbench.toml, under labels"]
 
 
 def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
+from medbench.models import model_entry
 from medbench.running.kept_weights import say_other_threads
 from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from medbench.inference.weights import Checkpoint
 
 QUICK = "quick"
+_NORMALISATION = ("channel_order", "scale", "mean", "std")
+"""Facts of a card that may differ from challenge to challenge, and belong to the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str
 
 
 def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
-    """The network with the options that its weights were trained with.
+    """The network with the options, and the normalisation of its input, that its weights were trained with.
 
     Raises:
         MedbenchError: ``weights.other_model``.
@@ -168,7 +171,11 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
     if weights.checkpoint is None:
         return network
     options, _ = split_start({**facts.get("options", {}), **network.options})
-    return dataclasses.replace(network, options=options)
+    entry = network.entry
+    if facts and not entry.local:
+        card, _ = model_entry(network.name).on(facts.get("challenge", ""))
+        entry = dataclasses.replace(entry, **{fact: getattr(card, fact) for fact in _NORMALISATION})
+    return dataclasses.replace(network, entry=entry, options=options)
 
 
 def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:

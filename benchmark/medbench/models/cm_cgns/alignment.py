@@ -46,8 +46,6 @@ class Alignment(nn.Module):
     Sentences and whole vectors of all processes of a distributed training are compared with each other.
 
     Args:
-        in_channels: of no meaning here.
-        num_classes: of no meaning here.
         form: of the sentences' loss; see :class:`medbench.models.cm_cgns.alignment_losses.SentenceLoss`.
         guidance: ``clusters`` as in the paper; ``plain`` compares sentences without clusters; ``none``
             compares whole images and reports alone, as ConVIRT and CLIP do.
@@ -60,8 +58,6 @@ class Alignment(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        num_classes: int = 1,
         *,
         form: ProgramForm = "corrected",
         guidance: Guidance = "clusters",
@@ -174,12 +170,10 @@ def pool_official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Te
     return rename_parameters(authors_state_dict, "CM-CGNS sentence pool", places)
 
 
-def sentence_pool(in_channels: int = 3, num_classes: int = 1, *, width: int = 768) -> AttentionPool:
+def sentence_pool(width: int = 768) -> AttentionPool:
     """The pool that makes a report's vector of its sentences'.
 
     Args:
-        in_channels: of no meaning here.
-        num_classes: of no meaning here.
         width: channels of a sentence.
     """
     return AttentionPool(width)

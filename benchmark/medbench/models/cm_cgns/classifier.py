@@ -69,12 +69,11 @@ class LinearHead(nn.Module):
     """The classifier's layer alone, on features ``(N, width)``.
 
     Args:
-        in_channels: of no meaning here.
         num_classes: classes of whole images.
         width: of the features.
     """
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 5, *, width: int = 2048) -> None:
+    def __init__(self, num_classes: int = 5, *, width: int = 2048) -> None:
         super().__init__()
         self.classification_head = nn.Linear(width, num_classes)
 

@@ -22,8 +22,6 @@ class SentenceClusters(nn.Module):
     centroids' norms grow on the way, which cosines do not see.
 
     Args:
-        in_channels: of no meaning here.
-        num_classes: of no meaning here.
         num_clusters: centroids.
         width: channels of a sentence.
         momentum: share of a centroid that stays.
@@ -31,8 +29,6 @@ class SentenceClusters(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        num_classes: int = 1,
         *,
         num_clusters: int = 128,
         width: int = 768,

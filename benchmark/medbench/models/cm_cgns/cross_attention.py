@@ -31,12 +31,10 @@ class CrossAttention(nn.Module):
     """One head of attention in each direction, with a sigmoid in place of the soft-max.
 
     Args:
-        in_channels: of no meaning here.
-        num_classes: of no meaning here.
         width: channels of places and sentences.
     """
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 1, *, width: int = 768) -> None:
+    def __init__(self, width: int = 768) -> None:
         super().__init__()
         self.scale = width**-0.5
         self.query1, self.key1, self.value1 = (nn.Linear(width, width) for _ in range(3))

@@ -23,8 +23,6 @@ class ImageDecoder(nn.Module):
     """Reconstructs an image from half of its local features and the text as each place sees it.
 
     Args:
-        in_channels: of no meaning here; images have three.
-        num_classes: of no meaning here.
         encoder: whose features: ``resnet_50`` concatenates both sides, ``vit_base`` lets one attend to the
             other and passes six times through one layer of a transformer.
         form: ``published`` hides channels of the ResNet's features instead of places (quirk L4), cannot give
@@ -41,8 +39,6 @@ class ImageDecoder(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        num_classes: int = 1,
         *,
         encoder: Encoder = "resnet_50",
         form: ProgramForm = "corrected",

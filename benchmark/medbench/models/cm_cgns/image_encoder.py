@@ -81,7 +81,6 @@ class ImageEncoder(nn.Module):
 
     Args:
         in_channels: input channels.
-        num_classes: of no meaning here.
         form: ``published`` views the ResNet's last map as tokens (quirk L1); ``corrected`` takes a token for
             each of its places.
         pool: whether the ResNet's global feature is by attention; else the map's mean, as in the program's
@@ -95,7 +94,6 @@ class ImageEncoder(nn.Module):
     def __init__(
         self,
         in_channels: int = 3,
-        num_classes: int = 1,
         *,
         form: ProgramForm = "corrected",
         pool: bool = True,

@@ -12,15 +12,7 @@ SMOOTH = 1.0
 
 
 class MixedLoss(nn.Module):
-    """The focal loss weighs 10; the Dice is of the whole batch, with 1 added above and below.
-
-    Args:
-        in_channels: of no meaning here.
-        num_classes: 1, the foreground.
-    """
-
-    def __init__(self, in_channels: int = 3, num_classes: int = 1) -> None:
-        super().__init__()
+    """The focal loss weighs 10; the Dice is of the whole batch, with 1 added above and below."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of logits of the foreground and labels 0 and 1, of one shape."""

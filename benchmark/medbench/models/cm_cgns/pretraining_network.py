@@ -58,7 +58,6 @@ class PretrainingNetwork(nn.Module):
 
     Args:
         in_channels: channels of the images.
-        num_classes: of no meaning here.
         form: ``published`` keeps the authors' quirks L1 to L6, ``corrected`` has none of them.
         guidance: as :class:`medbench.models.cm_cgns.alignment.Alignment`.
         reconstruct: whether there is an image decoder, for the second stage.
@@ -80,7 +79,6 @@ class PretrainingNetwork(nn.Module):
     def __init__(
         self,
         in_channels: int = 3,
-        num_classes: int = 1,
         *,
         form: ProgramForm = "corrected",
         guidance: Guidance = "clusters",

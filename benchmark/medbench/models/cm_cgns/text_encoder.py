@@ -21,8 +21,6 @@ class TextEncoder(nn.Module):
     The paper's weights, ClinicalBERT's, are BERT-base with cases. Its pooler is loaded and never used.
 
     Args:
-        in_channels: of no meaning here.
-        num_classes: of no meaning here.
         vocabulary_size: tokens of the vocabulary.
         width: channels of a token.
         depth: layers.
@@ -37,8 +35,6 @@ class TextEncoder(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        num_classes: int = 1,
         *,
         vocabulary_size: int = 28996,
         width: int = 768,

@@ -123,17 +123,18 @@ def _refused(setting: str, value: Any, fault: str, hint: str) -> MedbenchError:
 
 
 IMAGE_AUGMENTATIONS = ("none", "affine_gain", "flip_rotate", "flip_scale_drop", "scale_rotate", "stain")
+LOSSES_OF_IMAGES = (
+    "cross_entropy_dice",
+    "cross_entropy_argmax_dice",
+    "cross_entropy_squared_dice",
+    "batch_dice",
+    "focal_log_dice",
+)
 _STEPWISE = ("constant", "cosine", "one_cycle", "polynomial", "halving")
 _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "images": {
         "schedule": _STEPWISE,
-        "loss": (
-            "cross_entropy_dice",
-            "cross_entropy_argmax_dice",
-            "cross_entropy_squared_dice",
-            "batch_dice",
-            "focal_log_dice",
-        ),
+        "loss": LOSSES_OF_IMAGES,
         "augmentation": IMAGE_AUGMENTATIONS,
     },
     "volumes": {
