@@ -232,7 +232,7 @@ def test_the_check_finds_a_picture_of_the_test_set_in_the_training_set(small_isi
 def test_a_clean_copy_passes_the_check(small_isic):
     findings = CHALLENGE.release.check(small_isic)
     assert not [finding for finding in findings if finding.severity == "error"]
-    assert any("official_test: 4 of the release's 1000" in finding.message for finding in findings)
+    assert any("official_test: 4 of the release's 1,000 images" in finding.message for finding in findings)
 
 
 def test_the_sample_has_useful_splits_and_the_same_bytes_each_time(tmp_path):

@@ -14,7 +14,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.psfhs.files import read_label_map
 from medbench.challenges.psfhs.sample import drawn_numbers, write_sample
 from medbench.cli.main import app
-from medbench.core.case import Volume
+from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
@@ -147,6 +147,15 @@ def test_the_sample_has_the_release_s_files(drawn):
     findings = CHALLENGE.release.check(drawn)
     assert findings[0].message == "6 of the release's 4,000 images."
     assert {finding.severity for finding in findings[1:]} == {"note"}
+
+
+def test_predictions_of_images_without_geometry_are_written(tmp_path):
+    """As where somebody's own frames are PNG files."""
+    raster.write_image(tmp_path / "a.png", np.zeros((32, 48), np.uint8))
+    labels = np.arange(32 * 48, dtype=np.uint8).reshape(1, 32, 48) % 3
+    case = Case("a", {"image": tmp_path / "a.png"})
+    path = CHALLENGE.write(Prediction({"label_map": labels}), case, tmp_path / "p")
+    assert np.array_equal(CHALLENGE.exchange.read_prediction(path), labels[0])
 
 
 def test_predictions_carry_the_image_s_geometry(release, tmp_path):

@@ -17,6 +17,7 @@ SUMMARY = ("summarize", "x.mp4", "-m", "baseline/uniform", "-o", "s.mp4")
 IGNORED = [
     ("evaluate", "-c", "psfhs", "-p", HERE, "--workers", "3", "--scheduler", "tcp://127.0.0.1:1"),
     ("evaluate", "-r", HERE, "-p", HERE, "--scheduler", "tcp://127.0.0.1:1"),
+    ("evaluate", "-c", "psfhs", "--predictions-json", "x.json", "--rename", "a=b"),
     (*IMAGES, "--modalities", "t1"),
     (*IMAGES, "--prompts", "x.toml"),
     (*IMAGES, "--cases", "a*"),
@@ -104,3 +105,14 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_begins(word, spelt, monkeypa
 @pytest.mark.parametrize("word", ["--cases=a~/b", "a~", "--rename=~x=y", "x~/y", "~nobody-has-this-name/x"])
 def test_a_tilde_elsewhere_stays(word):
     assert as_a_shell_does(with_home(word)) == word
+
+
+@pytest.mark.parametrize("option", ["--registry", "--stamp"])
+def test_options_of_images_are_refused_where_none_is_handed_in(option, tmp_path, monkeypatch, capsys):
+    from medbench.submissions.template import submission_text
+
+    text = submission_text("hc18", "dssau_net.test", "hc18", "tiny", weights="none")
+    (tmp_path / "tiny.toml").write_text(text)
+    words = ("submit", "build", "tiny.toml", option, "docker.io/x")
+    assert f"{option} has no effect on hc18" in told(words, tmp_path, monkeypatch, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]

@@ -119,6 +119,16 @@ def test_data_without_groups_say_so_and_training_comes_before_the_run(place):
     assert not any(line.startswith("groups: none") for line in lines)
 
 
+def test_structures_without_names_are_named_by_their_values_and_that_is_said(place):
+    _draw(place / "png")
+    lines = declare(place / "png", "ours").lines
+    (labels,) = (line for line in lines if line.startswith("labels: "))
+    assert "structure = " in labels
+    (value,) = project.read_project(place / "medbench.toml").data["ours"]["labels"].values()
+    lines = declare(place / "png", "with_names", Wishes(labels={"polyp": value})).lines
+    assert not any(line.startswith("labels: ") for line in lines)
+
+
 def test_folds_test_every_case_once(place):
     _draw(place / "png")
     declare(place / "png", "ours", Wishes(folds=5, group=r"(p\d)_"))

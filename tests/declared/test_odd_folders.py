@@ -220,3 +220,17 @@ def test_json_that_lacks_a_list_is_told_which(place, name, text, words):
     with pytest.raises(MedbenchError) as error:
         declare(place / "png", "ours")
     assert words in error.value.message
+
+
+def test_images_of_types_that_are_not_read_are_named(place):
+    """Else a data set would lose them without a word."""
+    for index in range(8):
+        _pair(place / f"own/images/s{index}.png", place / f"own/masks/s{index}.png", index)
+    for name in ("images/s8.webp", "masks/s9.gif", "images/s10.dcm"):
+        (place / "own" / name).write_bytes(b"x")
+    (place / "own/readme.txt").write_text("about")
+    declaration = declare(place / "own", "own", Wishes())
+    (told,) = [line for line in declaration.lines if line.startswith("error:")]
+    assert "3 files are of types that are not read" in told
+    assert all(name in told for name in ("s8.webp", "s9.gif", "s10.dcm"))
+    assert not declaration.complete

@@ -245,6 +245,21 @@ def test_a_program_is_no_network_to_export(ours):
     assert error.value.code == "export.network"
 
 
+def test_answers_that_are_no_numbers_are_never_exported(ours):
+    """NaN is above no tolerance."""
+    from medbench.running.export import export
+
+    text = NET.replace(
+        "return self.head(self.layer(x).relu())", "return self.head(self.layer(x).relu()) * SHARE"
+    )
+    (ours / "nan.py").write_text(f"SHARE = float('nan')\n{text}")
+    request = Request(model="nan.py:Net", challenge="ours", weights="none", inference=SMALL)
+    with pytest.raises(MedbenchError) as error:
+        export(request, "torchscript", ours / "n.pt", SilentProgress())
+    assert error.value.code == "network.not_finite"
+    assert not (ours / "n.pt").exists()
+
+
 def test_an_export_whose_logits_are_no_numbers_is_refused_and_leaves_no_file(ours, monkeypatch):
     from medbench.running import export as exporting
 

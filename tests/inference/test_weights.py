@@ -111,6 +111,23 @@ def test_what_cannot_be_told_is_named(state, tmp_path, name):
     assert word in refused(code, lambda: load_into(network, MODEL, load_checkpoint(path), "file"))
 
 
+def test_a_flipped_bit_of_a_value_is_noticed(tmp_path, monkeypatch):
+    """torch reads it without a word; an archive that was written without checksums has none that agrees."""
+    path = tmp_path / "weights.pt"
+    torch.save({f"layer{number}.weight": torch.ones(64, 64) for number in range(3)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 64
+    path.write_bytes(content)
+    refused("weights.corrupt", lambda: load_checkpoint(path))
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(2)}, path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert load_checkpoint(path).state["a"].tolist() == [1, 1]
+
+
 def test_parameters_of_eight_bits_are_looked_at(tmp_path):
     path = tmp_path / "weights.pt"
     values = torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn)

@@ -97,18 +97,7 @@ def test_workers_beside_a_scheduler_are_refused_before_anything_else(command):
     assert "--workers has no effect with --scheduler." in told.err
     with pytest.raises(MedbenchError):
         Workers(2, "tcp://127.0.0.1:9")
-    words = (
-        "evaluate",
-        "-c",
-        "cvc_clinicdb",
-        "-p",
-        "x",
-        "--workers",
-        "2",
-        "--scheduler",
-        "tcp://127.0.0.1:9",
-    )
-    told = command(*words)
+    told = command("evaluate", "-c", "x", "-p", "y", "--workers", "2", "--scheduler", "tcp://127.0.0.1:9")
     assert told.code == 2
     assert "--workers has no effect with --scheduler." in told.err
 

@@ -15,7 +15,11 @@ from medbench.challenges.stray import Finding, Role, repeated, strays
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import load_object, unknown_name
+from medbench.core.text import counted
 from medbench.io.fingerprint import shown_sha256
+
+SUBSET = "A subset: its scores are marked so and never stand beside those of the whole split."
+"""Advice on a split of which images are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,18 @@ class Release(abc.ABC):
     def split_facts(self, split: str) -> SplitFacts | None:
         """Rule and size of a split; ``None`` where the organisers' folders decide."""
         return None
+
+    def count_finding(self, split: str, present: int, remark: str = "") -> Finding:
+        """How many of a split's images are there, with a remark on them."""
+        facts = self.split_facts(split)
+        whole = facts.cases if facts else None
+        if not whole or present == whole:
+            return Finding("note", f"{split}: {counted(present, 'image')}{remark}.")
+        if present == 0:
+            return Finding("note", f"{split}: none of the release's {counted(whole, 'image')}.")
+        return Finding(
+            "warning", f"{split}: {present:,} of the release's {counted(whole, 'image')}{remark}.", SUBSET
+        )
 
     def parts(self, split: str) -> Sequence[str]:
         """Splits that make up ``split``, each predicted by a network that learnt from its own training split.

@@ -129,6 +129,7 @@ def command(
             "For example --predictions masks/.",
         )
     if predictions_json is not None:
+        refuse_ignored(context, ("rename",), "with --predictions-json", "Jobs name their images themselves.")
         if challenge is None:
             raise MedbenchError("option.missing", "--predictions-json needs --challenge.", "Add -c NAME.")
         from medbench.submissions.host.phase import collect_phase

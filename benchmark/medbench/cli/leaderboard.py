@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from medbench.leaderboards.boards import Table
     from medbench.leaderboards.verification import Verification
 
+LONGEST_SOURCE = 60
+
 app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
 
 
@@ -151,9 +153,9 @@ def references(
 
 
 def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:
-    """Rows whose last cell, the source, is a number where rows share sources, and the sources by number."""
+    """Rows with the number of their source as last cell, and the sources by number; short ones stay."""
     sources = list(dict.fromkeys(row[-1] for row in rows))
-    if len(sources) == len(rows):
+    if len(sources) == len(rows) and max(map(len, sources)) <= LONGEST_SOURCE:
         return rows, []
     with_numbers = [[*row[:-1], f"[{sources.index(row[-1]) + 1}]"] for row in rows]
     return with_numbers, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
@@ -222,4 +224,4 @@ def _print_table(title: str, whole: Table) -> None:
         typer.echo(fact)
     if len(short) < len(whole.metrics):
         further = counted(len(whole.metrics) - len(short), "further column")
-        typer.echo(f"{further} in the other formats (--format).")
+        typer.echo(f"{further} in --format markdown, latex, csv and html.")

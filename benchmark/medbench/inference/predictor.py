@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.finite import refuse_not_finite
 from medbench.core.machine import return_freed_memory_of_other_shapes
 from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
 from medbench.inference.torch_settings import tf32
 from medbench.io.raster import looked_up
-from medbench.models.blocks.finite import refuse_not_finite
 
 if TYPE_CHECKING:
     import torch

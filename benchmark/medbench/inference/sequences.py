@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.finite import refuse_not_finite
 from medbench.core.sample import Prediction, SequenceSample
 from medbench.inference.decoding import outputs_by_task
 from medbench.inference.predictor import TimedPredictor
-from medbench.models.blocks.finite import refuse_not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

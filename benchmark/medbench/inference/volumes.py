@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.finite import refuse_not_finite
 from medbench.core.machine import return_freed_memory_of_other_shapes
 from medbench.core.sample import Prediction, VolumeSample
 from medbench.inference.predictor import TimedPredictor
-from medbench.models.blocks.finite import refuse_not_finite
 
 if TYPE_CHECKING:
     import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from medbench.core.text import printable
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 _TORCH_SIGNATURES = (b"PK", b"\x80")
 """First bytes of an archive of torch, and of a pickle."""
+_PIECE_BYTES = 1 << 20
 _FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
 """In torch's refusal of a pickle, the type that it would make."""
 
@@ -34,6 +36,7 @@ def stored_values(content: bytes, path: Path) -> Any:
 
     import torch
 
+    _refuse_damaged(content, path)
     if content.startswith(_IMAGE_SIGNATURES):
         raise MedbenchError(
             "weights.not_a_state_dict",
@@ -72,6 +75,43 @@ def stored_values(content: bytes, path: Path) -> Any:
             f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
             "Copy the file again from its source.",
         ) from error
+
+
+def _refuse_damaged(content: bytes, path: Path) -> None:
+    """Refuse an archive of torch with a part whose checksum does not agree, which torch itself reads.
+
+    Where no checksum agrees, the archive was written without any.
+
+    Raises:
+        MedbenchError: ``weights.corrupt`` naming the part.
+    """
+    if not content.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = [
+                one for one in archive.infolist() if one.compress_type == zipfile.ZIP_STORED and one.file_size
+            ]
+            wrong = [one.filename for one in parts if not _agrees(archive, one)]
+    except Exception:  # noqa: BLE001 - what is no archive at all is judged by torch
+        return
+    if 0 < len(wrong) < len(parts):
+        raise MedbenchError(
+            "weights.corrupt",
+            f"{path}: is damaged: the checksum of {printable(wrong[0])} does not agree.",
+            "Copy the file again from its source.",
+        )
+
+
+def _agrees(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    """Whether a part of an archive has the checksum that the archive says."""
+    try:
+        with archive.open(part) as stream:
+            while stream.read(_PIECE_BYTES):
+                pass
+    except zipfile.BadZipFile:
+        return False
+    return True
 
 
 def safetensors_texts(content: bytes) -> Mapping[str, str]:

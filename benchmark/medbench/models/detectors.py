@@ -18,6 +18,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d
 
+from medbench.core.finite import refuse_not_finite
 from medbench.models.blocks.box_heads import (
     FIRST_LEVELS,
     BoxNetwork,
@@ -26,7 +27,6 @@ from medbench.models.blocks.box_heads import (
     detector_behind,
     detector_problem,
 )
-from medbench.models.blocks.finite import refuse_not_finite
 from medbench.models.medformer import detection_network
 from medbench.models.options import refuse_options
 from medbench.models.starting_weights import load_parameters, read_parameters

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.finite import refuse_not_finite
 from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.decoding import ImageGeometry, label_maps
 from medbench.inference.facts import GREATEST_SIDE
 from medbench.inference.predictor import InputContract, TimedPredictor
 from medbench.inference.torch_settings import tf32
-from medbench.models.blocks.finite import refuse_not_finite
 from medbench.models.nnunet import require_nnunet
 from medbench.nnunet.architectures import check_configuration, check_plans
 from medbench.nnunet.files import FACTS_KEY

@@ -12,6 +12,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.files import sha256_json, write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import MetricSpec
+from medbench.core.text import counted
 from medbench.records.reading import KEY_LENGTH, Finished
 from medbench.records.tables import data_words, heading, number
 from medbench.running.modalities import all_combinations
@@ -97,15 +98,14 @@ class Combinations:
         """Notes below the table: meaning of the numbers, and combinations with failed cases."""
         record = self.runs[0].record
         notes = [
-            f"{record.counts.total} cases; means over them, and in the last column over the combinations. "
-            "Missing modalities are not read."
+            f"{counted(record.counts.total, 'case')}; means over them, and in the last column over the "
+            "combinations. Missing modalities are not read."
         ]
         for position, run in enumerate(self.runs, 1):
             n_lost = run.record.counts.failed + run.record.counts.missing
             if n_lost:
-                notes.append(
-                    f"Combination {position}: {n_lost} cases failed. {record.challenge.failure_rule}"
-                )
+                rule = record.challenge.failure_rule
+                notes.append(f"Combination {position}: {counted(n_lost, 'case')} failed. {rule}")
         return notes
 
     def markdown(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,7 @@ def declare(
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
     alone = sum(not item.group for item in cases) if declaration.group else 0
     place = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
+    lines += _unnamed(entries.get("labels"))
     if alone:
         lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
     elif not any(item.group for item in cases):
@@ -112,6 +114,14 @@ def declare(
     if not result.faults:
         lines += [f"      medbench {verb} -m {_example(challenge)} -c {name}" for verb in ("train", "run")]
     return Declared(path, name, lines, not result.faults)
+
+
+def _unnamed(labels: object) -> list[str]:
+    """A sentence where structures have no names of their own, so that tables call them by their values."""
+    if not isinstance(labels, dict) or not any(re.fullmatch(r"structure|label_\d+", name) for name in labels):
+        return []
+    pairs = ", ".join(f"{name} = {value}" for name, value in labels.items())
+    return [f"labels: {pairs}. Tables use these names: give better ones in medbench.toml, under labels"]
 
 
 def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:

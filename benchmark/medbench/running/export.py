@@ -14,9 +14,11 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.files import atomic_path
+from medbench.core.finite import refuse_not_finite
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
+from medbench.core.text import counted
 from medbench.core.writable import refuse_unwritable
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
@@ -80,7 +82,8 @@ def export(
 
     Raises:
         MedbenchError: ``export.suffix``, ``output.unwritable``, ``export.network`` for networks that formats
-            do not hold, ``export.parity`` for answers beyond the tolerance, and then no file is left.
+            do not hold; ``network.not_finite`` for answers that are no numbers, or ``export.parity`` for
+            answers beyond the tolerance, and then no file is left.
     """
     if output.suffix != SUFFIXES[form]:
         raise MedbenchError(
@@ -137,12 +140,17 @@ def _subject(
         contract = setup.network.input_contract(_size(setup))
         samples = [guarded(case.id, lambda case=case: job.read(case)) for case in job.cases[:IMAGES]]  # type: ignore[misc]
         read = [sample for sample in samples if not isinstance(sample, Failure)]
+        origin = f"{job.challenge.title} ({job.data.kind})"
         if read and isinstance(contract, InputContract):
             inputs = np.concatenate([contract.prepare(one.images[:1]) for one in read])  # type: ignore[union-attr]
-            return setup, inputs, f"{len(inputs)} images of {job.challenge.title} ({job.data.kind})"
+            return (
+                setup,
+                inputs,
+                f"{counted(len(inputs), 'image')} of {job.challenge.title} ({job.data.kind})",
+            )
         if read and isinstance(contract, VolumeContract):
             volumes = [_window(contract.prepare(one).array, contract.size) for one in read]  # type: ignore[arg-type]
-            return setup, np.stack(volumes), f"{len(read)} windows of {job.challenge.title} ({job.data.kind})"
+            return setup, np.stack(volumes), f"{counted(len(read), 'window')} of {origin}"
     predictor = load_predictor(
         request.model,
         weights="none" if request.weights == "auto" else request.weights,
@@ -230,6 +238,8 @@ def _compare(
     with torch.inference_mode():
         first = torch.cat([network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
         second = torch.cat([exported_network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
+    refuse_not_finite(first)
+    refuse_not_finite(second)
     scale = max(1.0, float(first.abs().max()))
     same = (
         (first.argmax(1) == second.argmax(1)).float().mean()

@@ -22,7 +22,8 @@ def read_submission(path: Path, *, registry: str = "") -> Submission:
 
     Raises:
         MedbenchError: ``submission.missing``, ``submission.syntax``, ``submission.key``,
-            ``challenge.unknown``, ``model.unknown`` or ``platform.unknown``.
+            ``challenge.unknown``, ``model.unknown`` or ``platform.unknown``; ``option.ignored`` for a
+            registry where no image is handed in.
     """
     if not path.is_file():
         raise MedbenchError(
@@ -38,7 +39,27 @@ def read_submission(path: Path, *, registry: str = "") -> Submission:
         ) from error
     if registry:
         content["registry"] = registry
-    return parse_submission(content, str(path))
+    submission = parse_submission(content, str(path))
+    if registry:
+        refuse_of_images("--registry", submission)
+    return submission
+
+
+def refuse_of_images(option: str, submission: Submission) -> None:
+    """Refuse an option about the image where a platform takes none.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    from medbench.submissions.platforms import load_platform
+
+    platform = load_platform(submission.platform)
+    if platform.delivers != "image":
+        raise MedbenchError(
+            "option.ignored",
+            f"{option} has no effect on {submission.platform}, which takes no image.",
+            "Leave it out.",
+        )
 
 
 def parse_submission(content: dict[str, Any], where: str) -> Submission:

@@ -11,6 +11,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.machine import usable_cores
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted
 from medbench.models.devices import check_device_name, check_precision, cuda_index, present_device
 from medbench.training.division import Division
 
@@ -58,7 +59,7 @@ class Hardware:
         if not devices.isdecimal() or int(devices) < 1 or self.nodes < 1 or self.passes < 1:
             raise MedbenchError(
                 "training.devices",
-                f"{self.devices} devices on {self.nodes} nodes with {self.passes} passes cannot train.",
+                f"--devices {self.devices} --nodes {self.nodes} --accumulate {self.passes} cannot train.",
                 "Give numbers from 1 on, or --devices auto.",
             )
 
@@ -100,9 +101,11 @@ class Hardware:
         if division.parts == 1:
             return f"Batches of {effective_batch} on one device ({self.accelerator}, {self.precision})."
         each = -(-effective_batch // division.parts)
+        passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
+        devices = f"{counted(division.processes, 'device')} ({self.kind}, {self.precision})"
         return (
-            f"Batches of {effective_batch} as the recipe has them, over {division.processes} devices "
-            f"({self.kind}, {self.precision}) with {self.passes} passes each: up to {each} at a time."
+            f"Batches of {effective_batch} as the recipe has them, over {devices} with {passes} each: up to "
+            f"{each} at a time."
         )
 
     def device_name(self) -> str | None:

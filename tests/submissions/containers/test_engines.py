@@ -276,3 +276,4 @@ def test_a_failing_engine_is_told_by_its_last_line(tmp_path):
     with pytest.raises(MedbenchError) as caught:
         Engine("docker", str(program)).build(tmp_path, "a:1")
     assert caught.value.message == "docker could not build a:1: no space left"
+    assert "--engine none goes on without docker" in caught.value.hint

@@ -39,6 +39,8 @@ _COLUMN_WORDS: Mapping[str, Sequence[str]] = {
     "group": ("patient", "patient_id", "group", "subject", "subject_id", "case_group", "video", "lesion_id"),
     "case": ("id", "case", "case_id", "image_id"),
 }
+UNREAD = (".gif", ".webp", ".jp2", ".j2k", ".heic", ".ppm", ".pgm", ".dcm", ".dicom", ".nhdr", ".mnc", ".npz")
+"""Types of images and volumes that own data cannot have."""
 FIRST = 5
 
 
@@ -55,12 +57,14 @@ def survey(folder: Path) -> Survey:
     for look in (_data_set_json, survey_coco, _table, survey_pairs, _class_folders):
         result = look(folder, names)
         if result is not None:
+            _add_unread(result, names)
             return _of_planes_refused(result, folder, names)
     for name in names:
         if Path(name).suffix.lower() in (".csv", ".tsv") and "/" not in name:
             read_own_table(folder / name)  # a table that cannot be read is the likely reason
     by_prefix = survey_prefixed(folder, names)
     if by_prefix is not None:
+        _add_unread(by_prefix, names)
         return _of_planes_refused(by_prefix, folder, names)
     if any(name.startswith("imagesTr/") for name in names):
         raise MedbenchError(
@@ -76,6 +80,16 @@ def survey(folder: Path) -> Survey:
         "Known: images/ and masks/ (or x.png and x_mask.png or mask_x.png), nnU-Net, MSD, COCO JSON, a CSV "
         "of paths, folders of classes.",
     )
+
+
+def _add_unread(result: Survey, names: Sequence[str]) -> None:
+    """Images of types that are not read, among the faults: else they would be missing without a word."""
+    unread = [name for name in names if Path(name).suffix.lower() in UNREAD]
+    if unread:
+        are = "file is of a type" if len(unread) == 1 else "files are of types"
+        result.faults.append(
+            f"{len(unread)} {are} that are not read: {named(unread)}. Convert them to PNG or NIfTI."
+        )
 
 
 def _of_planes_refused(result: Survey, folder: Path, names: Sequence[str]) -> Survey:

@@ -139,16 +139,7 @@ class ListedImageRelease(Release, Generic[I]):
 
     def _count(self, split: str, images: Sequence[I]) -> Finding:
         content = self.content_of(images)
-        remark = f" ({content})" if content else ""
-        facts = self.split_facts(split)
-        whole = facts.cases if facts else None
-        if whole and images and len(images) != whole:
-            return Finding(
-                "warning",
-                f"{split}: {len(images)} of the release's {whole} images{remark}.",
-                "A subset: its scores are marked so and never stand beside those of the whole split.",
-            )
-        return Finding("note", f"{split}: {counted(len(images), 'image')}{remark}.")
+        return self.count_finding(split, len(images), f" ({content})" if content else "")
 
 
 def unreadable(image: ListedImage, failure: Failure) -> Finding:

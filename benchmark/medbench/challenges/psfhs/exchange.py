@@ -14,7 +14,7 @@ from medbench.challenges.psfhs.files import read_label_map
 from medbench.core.case import Case, Volume
 from medbench.core.overlay import Stroke
 from medbench.core.sample import Prediction
-from medbench.io import nifti_mha
+from medbench.io import images, nifti_mha
 from medbench.io.gate.expected import handed_in
 
 
@@ -44,10 +44,12 @@ class PSFHSExchange(ImageMaskExchange):
         return f"{case.id}.mha"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write 8-bit labels with the spacing, origin and direction of the image's plane."""
-        path = folder / self.prediction_name(case)
-        grid = nifti_mha.read_geometry(case.inputs["image"])
-        nifti_mha.write_volume(path, plane_like(prediction["label_map"][0], grid))
+        """Write 8-bit labels with the spacing, origin and direction of the image's plane, if any."""
+        path, labels = folder / self.prediction_name(case), prediction["label_map"][0]
+        image = case.inputs["image"]
+        has_geometry = images.suffix_of(image) in images.VOLUME_SUFFIXES
+        grid = nifti_mha.read_geometry(image) if has_geometry else Volume(labels)
+        nifti_mha.write_volume(path, plane_like(labels, grid))
         return path
 
 

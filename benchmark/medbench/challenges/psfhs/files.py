@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
 from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair
-from medbench.challenges.release import SplitFacts
+from medbench.challenges.release import SUBSET, SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
@@ -159,7 +159,7 @@ class PSFHSRelease(ImageMaskRelease):
             )
         elif len(pairs) != RELEASED:
             message = f"{len(pairs):,} of the release's {RELEASED:,} images."
-            findings.insert(0, Finding("warning", message, "A subset: its scores are marked so."))
+            findings.insert(0, Finding("warning", message, SUBSET))
         return findings
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medbench.core.text import counted
 from medbench.metrics.convention import Convention, example_call
+from medbench.metrics.tasks.ranked_boxes import COCO_THRESHOLDS, LOW_THRESHOLDS
 
 _INF = float("inf")
 _LABELS = """\
@@ -161,7 +160,6 @@ LANDMARKS = (
 
 _VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
 _COCO = "pycocotools 2.0, COCOeval"
-_TEN = tuple(np.linspace(0.5, 0.95, 10).tolist())
 DETECTION = (
     *(
         Convention(
@@ -175,18 +173,18 @@ DETECTION = (
             ("map.coco", "Mean average precision, COCO",
              "101-point average precision, mean over classes and IoU 0.50:0.05:0.95",
              "ten thresholds, best free reference, 101 recalls; images without reference or prediction count",
-             _TEN, ("pycocotools.cocoeval.COCOeval.stats[0]",), "0.3535"),
+             COCO_THRESHOLDS, ("pycocotools.cocoeval.COCOeval.stats[0]",), "0.3535"),
             ("map.coco_50", "Average precision at IoU 0.50, COCO",
-             "101-point average precision at IoU 0.50, mean over classes", "one threshold", _TEN[:1],
-             ("pycocotools.cocoeval.COCOeval.stats[1]",), "0.505"),
+             "101-point average precision at IoU 0.50, mean over classes", "one threshold",
+             COCO_THRESHOLDS[:1], ("pycocotools.cocoeval.COCOeval.stats[1]",), "0.505"),
             ("map.coco_40_75", "Mean average precision at IoU 0.40 to 0.75",
              "101-point average precision, mean over classes and IoU 0.40:0.05:0.75",
-             "eight lower thresholds", tuple(np.linspace(0.4, 0.75, 8).tolist()),
+             "eight lower thresholds", LOW_THRESHOLDS,
              ("pycocotools.cocoeval.COCOeval with params.iouThrs from 0.40 to 0.75",), "0.505"),
             ("map.coco.skip_empty", "Mean average precision, COCO, images with both alone",
              "map.coco over the images that have a reference box and a predicted box",
              "images without reference or prediction are left out: false alarms and misses there are free",
-             _TEN, (), "0.3535"),
+             COCO_THRESHOLDS, (), "0.3535"),
         )
     ),
     *(
@@ -196,7 +194,7 @@ DETECTION = (
             definition="share of reference boxes that the best-scored detections of a class in each image "
             f"take, at most {most} of them, mean over classes and IoU 0.50:0.05:0.95",
             differs=f"{counted(most, 'detection')} of each class and image",
-            options={"thresholds": _TEN, "max_detections": most},
+            options={"thresholds": COCO_THRESHOLDS, "max_detections": most},
             equals=(f"pycocotools.cocoeval.COCOeval.stats[{place}]",),
             example=example_call(_BOXES, f"ar.coco_{most}", "0.35"),
         )

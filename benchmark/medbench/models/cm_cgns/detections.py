@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medbench.models.blocks.finite import refuse_not_finite
+from medbench.core.finite import refuse_not_finite
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
 

@@ -47,7 +47,7 @@ from medbench.submissions.description import GIGABYTE, Image, Submission
 from medbench.submissions.findings import Finding, error, note, refuse, warning
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
-from medbench.submissions.reading import read_submission
+from medbench.submissions.reading import read_submission, refuse_of_images
 from medbench.submissions.serving.session import MANIFEST, PLUGINS, WEIGHTS
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
     """
     progress = progress or SilentProgress()
     submission = read_submission(request.file, registry=request.registry)
+    if request.stamp:
+        refuse_of_images("--stamp", submission)
     platform = load_platform(submission.platform)
     refuse(check_submission(submission, platform))
     job = submission_job(submission, platform, request, progress)

@@ -28,8 +28,8 @@ class Engine:
     name: str
     program: str
 
-    def call(self, *arguments: str, what: str) -> str:
-        """Standard output of a command.
+    def call(self, *arguments: str, what: str, otherwise: str = "") -> str:
+        """Standard output of a command; ``otherwise`` is what its user can do without it.
 
         Raises:
             MedbenchError: ``engine.failed`` with its last line.
@@ -40,7 +40,7 @@ class Engine:
             raise MedbenchError(
                 "engine.failed",
                 f"{self.name} could not {what}: {lines[-1].strip() if lines else 'no message'}",
-                f"Try by hand: {self.name} {' '.join(arguments)}",
+                f"{otherwise}Try by hand: {self.name} {' '.join(arguments)}",
             )
         return process.stdout
 
@@ -59,7 +59,9 @@ class Engine:
         if self.name == "podman":
             own = ["--pull=missing", "--format", "oci", "--timestamp", epoch]
         platform = ("--platform", "linux/amd64")
-        self.call("build", *own, *platform, "--tag", tag, str(context), what=f"build {tag}")
+        words = [*own, *platform, "--tag", tag, str(context)]
+        without = f"The context is written; --engine none goes on without {self.name}. "
+        self.call("build", *words, what=f"build {tag}", otherwise=without)
 
     def has(self, tag: str) -> bool:
         """Whether the engine has an image of that name."""

@@ -129,7 +129,7 @@ class ImageMaskRelease(Release):
                 except MedbenchError as error:
                     counts.append(Finding("note", error.message, error.hint))
                     continue
-                counts.append(self._count(split, len(owners[split])))
+                counts.append(self.count_finding(split, len(owners[split])))
             findings += leaks(owners)
         return [*counts, *findings]
 
@@ -138,19 +138,6 @@ class ImageMaskRelease(Release):
         if isinstance(report, Failure):
             return PairReport(pair, (Finding("error", f"{pair.image}: {report.reason}", report.hint),))
         return report
-
-    def _count(self, split: str, present: int) -> Finding:
-        facts = self.split_facts(split)
-        whole = facts.cases if facts else None
-        if not whole or present == whole:
-            return Finding("note", f"{split}: {counted(present, 'image')}.")
-        if present == 0:
-            return Finding("note", f"{split}: none of the release's {whole} images.")
-        return Finding(
-            "warning",
-            f"{split}: {present} of the release's {whole} images.",
-            "A subset: its scores are marked as such and never ranked with those of the whole split.",
-        )
 
     def check_pair(self, pair: Pair) -> PairReport:
         """Findings on one image and its mask."""

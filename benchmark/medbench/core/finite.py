@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from medbench.core.errors import MedbenchError
 
-if TYPE_CHECKING:
-    import torch
+
+class _Tensor(Protocol):
+    def isfinite(self) -> Any: ...
 
 
-def refuse_not_finite(answer: torch.Tensor) -> None:
+def refuse_not_finite(answer: _Tensor) -> None:
     """Refuse an answer that is no number, of which no label map and no list of boxes may be made.
 
     Raises:
         MedbenchError: ``network.not_finite``.
     """
-    import torch
-
-    if not bool(torch.isfinite(answer).all()):
+    if not bool(answer.isfinite().all()):
         raise MedbenchError(
             "network.not_finite",
             "The network's answer holds NaN or infinity.",
