@@ -157,6 +157,16 @@ def test_a_board_that_cannot_be_built_is_told_and_leaves_the_others_alone(with_u
         )
 
 
+def test_a_board_that_cannot_be_joined_is_told_and_leaves_the_others_alone(with_unknown, tmp_path_factory):
+    place = tmp_path_factory.mktemp("joined")
+    words = ["leaderboard", "merge", str(with_unknown), "--leaderboards", str(place)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert "no challenge named 'ours'" in done.stderr
+    assert re.findall(r"^(\w+): \d+ rows? added", done.stdout, re.MULTILINE) == ["acdc", "hc18", "tvsum"]
+    assert not (place / "ours").exists()
+
+
 def test_no_row_of_a_challenge_that_is_not_known_here_is_changed(with_unknown):
     rows = with_unknown / "ours" / "results.jsonl"
     before = rows.read_bytes()

@@ -1,12 +1,15 @@
 """Runs whose cases are predicted by other processes have the bytes of one process."""
 
 import json
+import warnings
 
 import pytest
 
 from medbench.core.errors import MedbenchError
 from medbench.core.plugins import load_plugin
+from medbench.running.executors import Processes
 from medbench.running.prediction_orders import Workers
+from medbench.running.process_start import ignores_warnings
 from medbench.running.request import Inference
 from medbench.running.run import run
 
@@ -46,6 +49,14 @@ def go(data, place, workers, model="mslau_net.test", cases="*"):
         model, "cvc_clinicdb", workers=workers, data=data, weights="none", cases=cases,
         inference=Inference(image_size=64), runs=place / "runs", leaderboards=place / "boards",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_process_shows_warnings_where_its_parent_does(silent):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if silent else "default")
+        with Processes(1) as processes:
+            assert processes.submit(ignores_warnings).result() is silent
 
 
 @pytest.mark.slow

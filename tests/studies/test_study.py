@@ -1,5 +1,6 @@
 """Studies from their file to the board, repeated, in shards, and what is refused before anything starts."""
 
+import dataclasses
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,9 +12,10 @@ from medbench.running.shard import Shard, write_shard
 from medbench.studies.cell_work import Order, do_cell
 from medbench.studies.cells import study_cells
 from medbench.studies.declaration import read_study
-from medbench.studies.expected_costs import EntryCost, total_words
+from medbench.studies.expected_costs import EntryCost, samples_seen, total_words
 from medbench.studies.outcomes import CELLS, TRIES, Outcome
 from medbench.studies.study import Conditions, merge_study, plan_study, run_study
+from medbench.training.recipes import load_recipe
 
 BROKEN = '''
 import torch
@@ -96,6 +98,13 @@ def test_costs_are_counted_before_the_start(whole):
     assert broken.training_flops == 2 * broken.macs * 3 * broken.samples * 2
     assert all(cost.cases == 2 * 10 for cost in plan.costs)
     assert by_model["dssau_net.test"].parameters > 1e5
+
+
+@pytest.mark.parametrize(("cases", "seen"), [(25, 3 * 24), (8, 3 * 8), (3, 3 * 3)])
+def test_a_training_sees_whole_batches_alone_or_its_only_one(cases, seen):
+    recipe = load_recipe("generic", epochs=3, batch_size=4, validation="none")
+    assert samples_seen(recipe, cases) == seen
+    assert samples_seen(dataclasses.replace(recipe, max_steps=7), 25) == 28
 
 
 def test_the_cost_of_a_study_is_one_sentence():

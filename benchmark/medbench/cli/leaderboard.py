@@ -121,13 +121,22 @@ def merge(
     others: Annotated[list[Path], typer.Argument(help="Folders of leaderboards of other machines.")],
     leaderboards: arguments.Leaderboards = None,
 ) -> None:
-    """Join the boards of several machines: rows with their evidence, and profiles."""
+    """Join the boards of several machines: rows with their evidence, and profiles.
+
+    A board that cannot be joined is told and leaves the others alone.
+    """
+    from medbench.cli.console import print_error
     from medbench.core.folders import leaderboards_folder
     from medbench.leaderboards.merge import merge
 
-    for board in merge(leaderboards or leaderboards_folder(), others):
+    boards = merge(leaderboards or leaderboards_folder(), others)
+    for board in boards:
+        if board.refusal is not None:
+            print_error(board.refusal)
+            continue
         old = f"{board.old} {'was' if board.old == 1 else 'were'} here already"
         typer.echo(f"{board.challenge}: {counted(board.new, 'row')} added, {old}.")
+    raise typer.Exit(1 if any(board.refusal for board in boards) else 0)
 
 
 @app.command("references", short_help="Score reference rows, such as chance or people.")

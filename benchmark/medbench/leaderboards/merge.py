@@ -27,33 +27,49 @@ _RESULT = ("metrics", "counts", "manifest_sha256", "split", "data")
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Result of a merge for one challenge: number of new rows, and of rows that were there already."""
+    """Result of a merge for one challenge.
+
+    Attributes:
+        challenge: its name.
+        new: number of new rows.
+        old: number of rows that were there already.
+        refusal: why nothing of this challenge was written; ``None`` where it was.
+    """
 
     challenge: str
     new: int
     old: int
+    refusal: MedbenchError | None = None
 
 
 def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
     """Add the rows of other leaderboards with their evidence, and their profiles; the pages are written anew.
 
-    A row that is here already stays as it is.
+    A row that is here already stays as it is. A challenge that cannot be merged leaves the others alone.
 
     Args:
         leaderboards: folder that gets the rows.
         others: folders of leaderboards of other machines.
 
     Raises:
-        MedbenchError: ``leaderboard.empty`` for a folder without rows and profiles, ``leaderboard.damaged``,
-            ``leaderboard.disagrees`` or ``run.damaged`` for one that was edited, ``leaderboard.conflict``
-            where one key has two results; nothing of that challenge is then written.
+        MedbenchError: ``leaderboard.empty`` for a folder without rows and profiles; where no challenge can be
+            merged, ``challenge.unknown``, ``leaderboard.damaged``, ``leaderboard.disagrees`` or
+            ``run.damaged`` for one that was edited, ``leaderboard.conflict`` where one key has two results.
     """
     for other in others:
         if not measured_challenges(other) and not (other / PROFILES).is_file():
             reason = "holds no results" if other.is_dir() else "there is no such folder"
             raise MedbenchError("leaderboard.empty", f"{other}: {reason}.", "Give a folder of leaderboards.")
     names = sorted({name for other in others for name in measured_challenges(other)})
-    results = [_merge_challenge(leaderboards, others, name) for name in names]
+    results = []
+    for name in names:
+        try:
+            results.append(_merge_challenge(leaderboards, others, name))
+        except MedbenchError as error:
+            results.append(Merged(name, 0, 0, error))
+    refusals = [one.refusal for one in results if one.refusal is not None]
+    if refusals and len(refusals) == len(results):
+        raise refusals[0]
     for other in others:
         if profiles := read_profiles(other):
             keys = {profile.key for profile in read_profiles(leaderboards)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -108,7 +107,7 @@ def _cost(group: Sequence[Cell], budget: Budget, progress: Progress) -> EntryCos
     samples = None
     if recipe is not None:
         split = first.training_split or challenge.release.training_split_of(first.fold)
-        samples = _samples(recipe, len(training_challenge(challenge).cases(data.root, split)))
+        samples = samples_seen(recipe, len(training_challenge(challenge).cases(data.root, split)))
     by_time = budget.unit == "minutes" and recipe is not None
     return EntryCost(
         first.challenge,
@@ -153,10 +152,11 @@ def _shape(network: NetworkPlan, recipe: Any) -> tuple[int, ...]:
     return (network.in_channels, *[size] * (3 if network.sees_volumes else 2))
 
 
-def _samples(recipe: Any, cases: int) -> int:
+def samples_seen(recipe: Any, cases: int) -> int:
     """Samples that one training sees, about: a fifth of the cases is held out where the recipe does so.
 
-    A fit that makes no steps reads at most the recipe's examples, once.
+    A last incomplete batch of an epoch is left out, as in the training. A fit that makes no steps reads at
+    most the recipe's examples, once.
     """
     batch = getattr(recipe, "batch_size", 1)
     if getattr(recipe, "max_steps", 0):
@@ -168,8 +168,8 @@ def _samples(recipe: Any, cases: int) -> int:
     held_out = getattr(recipe, "validation", "none") != "none"
     n_samples = max(1, round(cases * (1 - HELD_OUT))) if held_out else cases
     n_samples *= getattr(recipe, "patches", 1)
-    steps = math.ceil(n_samples / batch)
-    return int(recipe.epochs_of(steps) * n_samples)
+    steps = max(1, n_samples // batch)
+    return int(recipe.epochs_of(steps) * steps * min(batch, n_samples))
 
 
 def cost_rows(costs: Sequence[EntryCost]) -> list[tuple[str, ...]]:
