@@ -107,3 +107,24 @@ def test_the_users_own_setting_goes_before(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")
     assert pages_of_a_program("command") > ARRAY_PAGES / 2
+
+
+@pytest.mark.parametrize(
+    ("load", "own", "spins"),
+    [
+        (3.0, {}, "0"),
+        (0.2, {}, None),
+        (3.0, {"GOMP_SPINCOUNT": "7"}, "7"),
+        (3.0, {"OMP_WAIT_POLICY": "ACTIVE"}, None),
+    ],
+)
+def test_waiting_threads_sleep_on_busy_machines_unless_the_user_says_otherwise(monkeypatch, load, own, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    machine.sleep_while_waiting_on_busy_machines()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins

@@ -41,7 +41,7 @@ from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import as_a_shell_does, with_home
 from medbench.cli.usage import asks_for_help, usage_error
 from medbench.core.interruption import INTERRUPTED, REPEAT
-from medbench.core.machine import keep_freed_memory
+from medbench.core.machine import keep_freed_memory, sleep_while_waiting_on_busy_machines
 
 
 class Application(typer.Typer):
@@ -135,6 +135,7 @@ def main() -> None:
     """Entry point: exit code 0 done, 1 some cases failed, 2 the request cannot be met, 130 interrupted."""
     speak_in_any_encoding()
     keep_freed_memory()
+    sleep_while_waiting_on_busy_machines()
     debug = "--debug" in sys.argv
     arguments = [as_a_shell_does(with_home(word)) for word in sys.argv[1:] if word != "--debug"]
     if not debug:

@@ -93,6 +93,25 @@ def return_freed_memory_of_other_shapes(shape: tuple[int, ...]) -> None:
         _shape_of_kept = shape
 
 
+_BUSY_LOAD = 0.5
+"""Load average of a core from which other programs are taken to use the machine too."""
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def sleep_while_waiting_on_busy_machines() -> None:
+    """Let OpenMP's threads that wait for one another sleep, where other programs keep the cores busy.
+
+    libgomp's threads otherwise spin for milliseconds, on the core that the one they wait for would need:
+    ``speed/waiting.md``. On an idle machine, where sleeping takes longer, they go on to spin. This is for
+    medbench's own programs, before they load torch; the user's ``GOMP_SPINCOUNT`` and ``OMP_WAIT_POLICY`` go
+    before.
+    """
+    if any(name in os.environ for name in _WAITING) or not hasattr(os, "getloadavg"):
+        return
+    if os.getloadavg()[0] > _BUSY_LOAD * usable_cores():
+        os.environ["GOMP_SPINCOUNT"] = "0"
+
+
 _GPU_FILES = ("nvidia*", "nvmap", "kfd", "dxg")
 """Device files of drivers: NVIDIA's, Jetson's, AMD's, and Windows' own in its Linux."""
 
