@@ -1,4 +1,4 @@
-"""The shipped real rows, made anew: python leaderboards/make_rows.py DATA [CHALLENGE …] [--minutes 2].
+"""The shipped real rows, made anew: python leaderboards/make_rows.py DATA [CHALLENGE …] [--minutes M].
 
 DATA is a folder with one subfolder of real data a challenge, as :data:`PLANS` names them. For each challenge
 a constant answer, a plain network and a network of a paper are put on the board, the networks trained from
@@ -55,6 +55,8 @@ class Plan:
         learns: whether the models are trained.
         timed: training split of one fold, where ``split`` is a cross-validation; every fold's network has the
             whole budget.
+        minutes: CPU minutes of each training; more where a network would otherwise not surpass the
+            constant answer.
     """
 
     data: str
@@ -63,11 +65,12 @@ class Plan:
     substitute: bool = False
     learns: bool = True
     timed: str = ""
+    minutes: float = 2.0
 
 
 PLANS = {
     "hc18": Plan("hc18", ("smp/unet", "dssau_net")),
-    "cvc_clinicdb": Plan("cvc_clinicdb", ("smp/unet", "mslau_net")),
+    "cvc_clinicdb": Plan("cvc_clinicdb", ("smp/unet", "mslau_net"), minutes=4.0),
     "cvc_clinicdb_boxes": Plan(
         "cvc_clinicdb",
         ("torchvision/retinanet_resnet18_fpn", "medformer_tiny.retinanet"),
@@ -91,7 +94,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with the real data, one subfolder a challenge")
     parser.add_argument("challenges", nargs="*", help=f"of {', '.join(PLANS)}; all if none is named")
     parser.add_argument("--model", default="", help="this network alone, beside the constant answer")
-    parser.add_argument("--minutes", type=float, default=2.0, help="CPU minutes of each training")
+    parser.add_argument("--minutes", type=float, help="CPU minutes of each training; the plan's if not given")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--leaderboards", type=Path, default=HERE)
     only = parser.add_mutually_exclusive_group()
@@ -147,9 +150,10 @@ def _train(
         learn = ["train", "-m", model, *where[:4], "--recipe", "quick", "--recipe-set", f"image_size={SIZE}"]
         one_fold = ["--split", plan.timed] if plan.timed else []
         kept = arguments.runs / "budgets" / f"{challenge}-{model.replace('/', '-')}.json"
-        steps = _trained_steps([*learn, *one_fold], kept, arguments)
+        minutes = arguments.minutes or plan.minutes
+        steps = _trained_steps([*learn, *one_fold], kept, arguments.runs, minutes)
         if plan.timed:
-            _medbench([*learn, *budget_settings(steps, arguments.minutes), *where[4:]])
+            _medbench([*learn, *budget_settings(steps, minutes), *where[4:]])
 
 
 def budget_settings(steps: int, minutes: float) -> list[str]:
@@ -157,12 +161,12 @@ def budget_settings(steps: int, minutes: float) -> list[str]:
     return ["--recipe-set", f"max_steps={steps}", "--recipe-set", f"cpu_minutes={minutes:g}"]
 
 
-def _trained_steps(learn: list[str], kept: Path, arguments: argparse.Namespace) -> int:
+def _trained_steps(learn: list[str], kept: Path, runs: Path, minutes: float) -> int:
     """Number of steps of a training that has cost the budget, and lies among the runs.
 
     The number is kept in a file, so that a repeated call finds the same training.
     """
-    seconds = arguments.minutes * 60
+    seconds = minutes * 60
     plan = read_json(kept) if kept.is_file() else {"seconds": seconds, "tried": []}
     if plan["seconds"] != seconds:
         plan = {"seconds": seconds, "tried": []}
@@ -177,8 +181,8 @@ def _trained_steps(learn: list[str], kept: Path, arguments: argparse.Namespace) 
         plan["tried"] += [] if steps in plan["tried"] else [steps]
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_json(kept, plan)
-        _medbench([*learn, *budget_settings(steps, arguments.minutes), "--runs", str(arguments.runs)])
-        summary = _summary_of(arguments.runs, learn, steps)
+        _medbench([*learn, *budget_settings(steps, minutes), "--runs", str(runs)])
+        summary = _summary_of(runs, learn, steps)
         better = affordable_steps(summary, seconds)
         over = abs(summary["cpu_s"] - seconds) > AIM * seconds
         if not over or better in plan["tried"] or len(plan["tried"]) == REPETITIONS:
