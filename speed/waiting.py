@@ -80,8 +80,8 @@ def report() -> str:
         f"image of 256×256, {THREADS} threads on {os.cpu_count()} cores ({processor_name()}, "
         f"{datetime.date.today().isoformat()}, load average before it began {load:.1f}): the median of "
         f"{ROUNDS} processes in turns, in brackets the least and the largest. The other program computes "
-        "without end on one thread. medbench's commands take none where the load average is above half of "
-        "the cores, and libgomp's own number elsewhere.",
+        "without end on one thread. medbench's commands take none where other programs use half of the "
+        "cores, and libgomp's own number elsewhere.",
         "",
         "| rounds that a waiting thread spins (`GOMP_SPINCOUNT`) | alone | beside another program |",
         "|---|---|---|",

@@ -112,19 +112,24 @@ def test_the_users_own_setting_goes_before(monkeypatch):
 @pytest.mark.parametrize(
     ("load", "own", "spins"),
     [
-        (3.0, {}, "0"),
-        (0.2, {}, None),
-        (3.0, {"GOMP_SPINCOUNT": "7"}, "7"),
-        (3.0, {"OMP_WAIT_POLICY": "ACTIVE"}, None),
+        ("3.00 2.00 1.00 3/345 99", {}, "0"),
+        ("0.20 2.00 1.00 3/345 99", {}, None),
+        ("3.00 2.00 1.00 1/345 99", {}, None),
+        ("3.00 2.00 1.00 3/345 99", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("3.00 2.00 1.00 3/345 99", {"OMP_WAIT_POLICY": "ACTIVE"}, None),
+        ("", {}, None),
     ],
 )
-def test_waiting_threads_sleep_on_busy_machines_unless_the_user_says_otherwise(monkeypatch, load, own, spins):
+def test_waiting_threads_sleep_on_busy_machines_unless_the_user_says_otherwise(
+    tmp_path, monkeypatch, load, own, spins
+):
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    (tmp_path / "loadavg").write_text(load)
+    monkeypatch.setattr(machine, "_LOAD", tmp_path / "loadavg")
     monkeypatch.setattr(machine, "usable_cores", lambda: 2)
     machine.sleep_while_waiting_on_busy_machines()
     assert os.environ.get("GOMP_SPINCOUNT") == spins

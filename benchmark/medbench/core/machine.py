@@ -93,8 +93,9 @@ def return_freed_memory_of_other_shapes(shape: tuple[int, ...]) -> None:
         _shape_of_kept = shape
 
 
-_BUSY_LOAD = 0.5
-"""Load average of a core from which other programs are taken to use the machine too."""
+_LOAD = Path("/proc/loadavg")
+_BUSY_SHARE = 0.5
+"""Share of the cores from which other programs are taken to use the machine too."""
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -102,13 +103,19 @@ def sleep_while_waiting_on_busy_machines() -> None:
     """Let OpenMP's threads that wait for one another sleep, where other programs keep the cores busy.
 
     libgomp's threads otherwise spin for milliseconds, on the core that the one they wait for would need:
-    ``speed/waiting.md``. On an idle machine, where sleeping takes longer, they go on to spin. This is for
-    medbench's own programs, before they load torch; the user's ``GOMP_SPINCOUNT`` and ``OMP_WAIT_POLICY`` go
-    before.
+    ``speed/waiting.md``. On an idle machine, where sleeping takes longer, they go on to spin: busy is a Linux
+    on which other programs compute now, and did so in the last minute. This is for medbench's own programs,
+    before they load torch; the user's ``GOMP_SPINCOUNT`` and ``OMP_WAIT_POLICY`` go before.
     """
-    if any(name in os.environ for name in _WAITING) or not hasattr(os, "getloadavg"):
+    if any(name in os.environ for name in _WAITING):
         return
-    if os.getloadavg()[0] > _BUSY_LOAD * usable_cores():
+    try:
+        last_minute, _, _, running, *_ = _LOAD.read_text().split()
+        others = int(running.partition("/")[0]) - 1
+        busy = min(float(last_minute), others) >= _BUSY_SHARE * usable_cores()
+    except (OSError, ValueError):
+        return
+    if busy:
         os.environ["GOMP_SPINCOUNT"] = "0"
 
 
