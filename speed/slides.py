@@ -42,6 +42,7 @@ MODELS = {"dssau_net.test": 256, "smp/unet": 512}
 TRAINING = {"batch_size": 2, "least_steps": 80, "epochs": 1}
 WARM_UP, REPEATS = 1, 5
 THREADS = 2
+SMALL_ROUNDS, PREDICTIONS = 2, 2
 
 
 def trained(model: str, runs: Path) -> Path:
@@ -192,12 +193,19 @@ def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
     return found
 
 
-def small_share(root: Path, model: str, size: int) -> dict[str, float]:
-    """Seconds of the network alone and of a whole prediction on a small slide, with everything imported."""
+def small_share(root: Path, model: str, size: int) -> dict[str, list[float]]:
+    """Seconds of the network alone and of a whole prediction on a small slide, taking turns."""
     draw(root, size)
     weights = trained(model, root / "runs")
     whole(root, model, weights)
-    return {**parts(root, model, weights), **whole(root, model, weights)}
+    seconds: dict[str, list[float]] = {name: [] for name in ("network_s", "beside_s", "predict_s")}
+    for _ in range(SMALL_ROUNDS):
+        alone = parts(root, model, weights)
+        for _ in range(PREDICTIONS):
+            taken = {**alone, **whole(root, model, weights)}
+            for name, each in seconds.items():
+                each.append(taken[name])
+    return seconds
 
 
 def in_child(*arguments: str) -> Any:
