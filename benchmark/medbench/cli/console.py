@@ -15,7 +15,7 @@ import typer
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import missing_package
-from medbench.core.text import printable
+from medbench.core.text import first_line, printable
 from medbench.core.writable import of_system
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def fail(error: BaseException, debug: bool) -> int:
     elif isinstance(error, OSError) and error.strerror:
         print_error(of_system(error))
     else:
-        first = (str(error).strip().splitlines() or ["no message"])[0]
+        first = first_line(error)
         print_error(
             MedbenchError(
                 "internal", f"{type(error).__name__}: {first}", "Repeat with --debug for the traceback."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry, load_object, unknown_name
+from medbench.core.text import first_line
 from medbench.models.entry import CARDS, ModelEntry, read_card, usual_models
 from medbench.models.local.entries import local_entry, local_factory
 from medbench.models.local.names import declared_models
@@ -200,7 +201,7 @@ def _numbers(entry: ModelEntry, factory: Factory, in_channels: int, num_classes:
 
 def _unbuildable(entry: ModelEntry, options: Mapping[str, Any], error: Exception) -> MedbenchError:
     """The error for values of options that a network cannot be built with."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first = first_line(error, type(error).__name__)
     values = ", ".join(f"{name}={value}" for name, value in options.items())
     defaults = ", ".join(f"{name}={entry.options[name].default}" for name in options)
     return MedbenchError(

@@ -13,7 +13,7 @@ from medbench.core.files import read_bytes
 from medbench.core.named_predictions import NamedPredictions, named_predictions
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
-from medbench.core.text import printable
+from medbench.core.text import first_line, printable
 from medbench.records.agreement import differing_cells, disagreement
 from medbench.records.notebook import Rows, frame_of, html_of
 from medbench.records.schema import RunRecord
@@ -158,7 +158,7 @@ def read_run(folder: Path) -> Run:
             raise _damaged(f"{rows_path}, line {bad_line.number}: was edited or cut off.")
         rows = [CaseRow.from_json(line.row) for line in lines]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        reason = first_line(error)
         raise _damaged(f"{folder}: its record or rows cannot be read ({reason}).") from error
     has_seal = _check_seal(folder, any(line.state == "sealed" for line in lines))
     if len(rows) != record.counts.total:

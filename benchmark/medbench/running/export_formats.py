@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.core.text import first_line
 from medbench.inference.decoding import outputs_by_task
 from medbench.inference.weights import FACTS_KEY
 from medbench.models.local.exported import EMBEDDED
@@ -119,7 +120,7 @@ def write_pt2(network: nn.Module, example: Array, facts: str, path: Path) -> Non
 
 
 def _unexported(form: str, error: Exception) -> MedbenchError:
-    text = textwrap.shorten((str(error).strip().splitlines() or ["no message"])[0], 160, placeholder=" …")
+    text = textwrap.shorten(first_line(error), 160, placeholder=" …")
     return MedbenchError(
         "export.network",
         f"The network cannot be written as {form} ({type(error).__name__}: {text}).",
