@@ -1,6 +1,7 @@
 """Costs beside results: one input size and one machine a column, and who is on the Pareto front."""
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from medbench.leaderboards.results import load_board
 from medbench.profiling.records import CostRecord, Hardware, ProfileRecord
 
 SHIPPED = Path(__file__).parents[2] / "leaderboards"
+SHIPPED_BOARDS = re.findall(r'^    "(\w+)": Plan\(', (SHIPPED / "make_rows.py").read_text(), re.MULTILINE)
+"""Those that are made for the repository; a user's own runs put others beside them."""
 COST = CostRecord(
     parameters=1,
     trainable_parameters=1,
@@ -243,7 +246,7 @@ def test_a_row_s_time_comes_from_its_record(tmp_path):
     assert times == [RunTime("P, 2 cores", 0.25), None, None, RunTime("H", 0.25), None, None, None]
 
 
-@pytest.mark.parametrize("name", [path.parent.name for path in sorted(SHIPPED.glob("*/results.jsonl"))])
+@pytest.mark.parametrize("name", SHIPPED_BOARDS)
 def test_every_shipped_board_has_costs_and_a_chart_or_says_that_it_has_none(name):
     for table in load_board(SHIPPED, name).measured:
         learnt = [entry for entry in table.entries if entry.row.get("parameters")]
