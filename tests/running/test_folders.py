@@ -335,6 +335,19 @@ def test_references_that_show_no_label_are_told_by_the_very_cause(tmp_path, monk
         evaluate_folders(references, predictions, ["dice"])
 
 
+def test_the_first_pair_that_fails_is_the_first_by_name_whichever_ends_first(tmp_path, monkeypatch):
+    _masks(tmp_path / "r", 0, 0, 0)
+    _masks(tmp_path / "p", 1, 1, 1)
+    for name in ("1.png", "2.png"):
+        (tmp_path / "r" / name).write_bytes(b"no image")
+    monkeypatch.setattr(
+        "medbench.running.folders.in_batches", lambda *order: reversed([*batches.in_batches(*order)])
+    )
+    monkeypatch.setattr("medbench.running.folders.MOST_TOGETHER", 1)
+    with pytest.raises(MedbenchError, match=r"2 of 3 pairs failed, the first: .*1\.png"):
+        evaluate_folders(tmp_path / "r", tmp_path / "p", ["dice"])
+
+
 def test_a_memory_limit_without_its_unit_is_told(tmp_path, command, monkeypatch):
     monkeypatch.setenv("MEDBENCH_MEMORY_LIMIT", "")  # which the command sets, and this puts back
     words = ("evaluate", "-r", tmp_path, "-p", tmp_path, "--metrics", "dice", "--memory-limit")

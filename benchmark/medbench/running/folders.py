@@ -188,7 +188,8 @@ class _Scoring:
 
     def _without_labels(self) -> MedbenchError:
         """The error where no reference has shown a label: none is read, or all are empty."""
-        failures = [one.failure for one in self._results.values() if one.failure is not None]
+        outcomes = [self._results[pair.name].failure for pair in self.pairs]
+        failures = [failure for failure in outcomes if failure is not None]
         count = len(self.pairs)
         if not failures:
             empty = "it is" if count == 1 else f"all {count} are"
