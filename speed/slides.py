@@ -20,11 +20,13 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -39,13 +41,13 @@ from metrics_timing import peak_resident
 
 HERE = Path(__file__).resolve()
 MODELS = {"dssau_net.test": 256, "smp/unet": 512}
-TRAINING = {"batch_size": 2, "least_steps": 80, "epochs": 1}
-WARM_UP, REPEATS = 1, 5
+TRAINING = {"batch_size": 2, "epochs": 1}
+WARM_UP, REPEATS = 1, 3
 THREADS = 2
-SMALL_ROUNDS, PREDICTIONS = 2, 2
+PART_SIDE, REPEATED, PREDICTIONS = 4000, 10, 2
 
 
-def trained(model: str, runs: Path) -> Path:
+def trained(model: str, runs: Path, least_steps: int = 80) -> Path:
     """The weights of a short training on the sample's patches, which is not repeated."""
     import medbench
 
@@ -53,7 +55,7 @@ def trained(model: str, runs: Path) -> Path:
         model,
         "kpis_patch",
         recipe="quick",
-        recipe_changes={**TRAINING, "image_size": MODELS[model]},
+        recipe_changes={**TRAINING, "least_steps": least_steps, "image_size": MODELS[model]},
         runs=runs,
     )
 
@@ -90,7 +92,6 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
     from medbench.inference.tile_reading import PassingSlide, TileReader
     from medbench.inference.tiles import tile_grid, wanted_tiles
     from medbench.inference.tissue import CELL, tissue_mask
-    from medbench.inference.torch_settings import single_threads
     from medbench.io.slides import open_slide
 
     torch.set_num_threads(THREADS)
@@ -112,26 +113,51 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
         read, worked = time.perf_counter(), time.process_time() - worked
     with open_slide(slide.path, factor=slide.factor) as image:
         decode_s = decoding(PassingSlide.of(image), reader.blocks(places))
-    size = predictor._batch_size(grid)
-    batches = [
-        min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
-    ]
-    network_s, beside_s = {}, {}
-    for count in sorted(set(batches)):
-        logits = partial(predictor.network.logits, contract.prepare(np.stack([tile] * count)))
-        network_s[count] = beside_s[count] = median_s(logits)
-        if predictor._threads(grid) > 1:
-            with single_threads(THREADS) as workers:
-                calls = [logits] * (2 * THREADS)
-                beside_s[count] = median_s(partial(all_done, workers, calls)) / len(calls)
+    batches = batch_sizes(predictor, grid, wanted)
     return {
         "tiles": sum(map(len, wanted)),
         "tissue_s": looked - started,
         "read_s": read - looked,
         "read_cpu_s": worked,
         "decode_cpu_s": decode_s,
-        "network_s": sum(network_s[count] for count in batches),
-        "beside_s": sum(beside_s[count] for count in batches),
+        "network_s": network_alone(predictor, grid, batches, tile),
+        "beside_s": side_by_side(predictor, grid, batches, tile),
+    }
+
+
+def batch_sizes(predictor: Any, grid: Any, wanted: list[list[int]]) -> Counter[int]:
+    """How many batches of each size the pipeline has."""
+    size = predictor._batch_size(grid)
+    return Counter(
+        min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
+    )
+
+
+def network_alone(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> float:
+    """Seconds of the network on as many tiles, one batch after another on all threads of torch's."""
+    calls = of_network(predictor, grid, batches, tile)
+    return sum(times * median_s(calls[size]) for size, times in batches.items())
+
+
+def side_by_side(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> float:
+    """Seconds of the network on as many tiles, by threads of one batch each where the pipeline does so."""
+    from medbench.inference.torch_settings import single_threads
+
+    if predictor._threads(grid) == 1:
+        return network_alone(predictor, grid, batches, tile)
+    calls, seconds = of_network(predictor, grid, batches, tile), 0.0
+    for size, times in batches.items():
+        with single_threads(THREADS) as workers:
+            at_once = [calls[size]] * (2 * THREADS)
+            seconds += times * median_s(partial(all_done, workers, at_once)) / len(at_once)
+    return seconds
+
+
+def of_network(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> dict[int, Callable[[], Any]]:
+    """A pass of the network for each size of batch."""
+    contract = replace(predictor.network.contract, size=grid.tile)
+    return {
+        size: partial(predictor.network.logits, contract.prepare(np.stack([tile] * size))) for size in batches
     }
 
 
@@ -193,19 +219,53 @@ def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
     return found
 
 
-def small_share(root: Path, model: str, size: int) -> dict[str, list[float]]:
-    """Seconds of the network alone and of a whole prediction on a small slide, taking turns."""
-    draw(root, size)
-    weights = trained(model, root / "runs")
-    whole(root, model, weights)
-    seconds: dict[str, list[float]] = {name: [] for name in ("network_s", "beside_s", "predict_s")}
-    for _ in range(SMALL_ROUNDS):
-        alone = parts(root, model, weights)
-        for _ in range(PREDICTIONS):
-            taken = {**alone, **whole(root, model, weights)}
-            for name, each in seconds.items():
-                each.append(taken[name])
-    return seconds
+def large_share(root: Path, model: str) -> dict[str, Any]:
+    """Seconds of the network alone, the mean of before and after, and of whole predictions of a large slide.
+
+    The slide repeats one of a hundredth of its size, whose drawing takes seconds.
+    """
+    import torch
+
+    from medbench.inference.tiles import tile_grid, wanted_tiles
+    from medbench.inference.tissue import CELL, tissue_mask
+    from medbench.io.slides import open_slide
+
+    side = draw_repeated(root)
+    weights = trained(model, root / "runs", least_steps=40)
+    torch.set_num_threads(THREADS)
+    challenge, case = only_case(root)
+    sample = challenge.read(case)
+    predictors = [make_predictor(model, weights, root / str(number)) for number in range(PREDICTIONS)]
+    grid = tile_grid(sample.slide.shape, predictors[0].settings, predictors[0].network.contract.size)
+    with open_slide(sample.slide.path, factor=sample.slide.factor) as image:
+        wanted = list(wanted_tiles(grid, tissue_mask(image.thumbnail(CELL)), CELL))
+        tile = image.read((0, grid.tile), (0, grid.tile))
+    alone = partial(network_alone, predictors[0], grid, batch_sizes(predictors[0], grid, wanted), tile)
+    network_s, predict_s = [alone()], []
+    for predictor in predictors:
+        begun = time.perf_counter()
+        predictor.predict(sample)
+        predict_s.append(time.perf_counter() - begun)
+    network_s.append(alone())
+    return {"side": side, "network_s": [statistics.mean(network_s)] * len(predict_s), "predict_s": predict_s}
+
+
+def draw_repeated(root: Path) -> int:
+    """Draw a slide of ``REPEATED`` × ``REPEATED`` equal parts; its side in pixels."""
+    import tifffile
+
+    from medbench.io.pyramids import write_pyramid
+
+    draw(root / "part", PART_SIDE)
+    for path in sorted((root / "part").rglob("*.tiff")):
+        part = tifffile.imread(path)
+        row = np.concatenate([part] * REPEATED, axis=1)
+        target = root / path.relative_to(root / "part")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shape = PART_SIDE * REPEATED, *row.shape[1:]
+        write_pyramid(target, [row] * REPEATED, shape, compression="jpeg" if row.ndim == 3 else "deflate")
+    shutil.rmtree(root / "part")
+    return PART_SIDE * REPEATED
 
 
 def in_child(*arguments: str) -> Any:
@@ -299,7 +359,7 @@ def main() -> None:
             "train": lambda: str(trained(rest[0], Path(root) / "runs")),
             "parts": lambda: parts(Path(root), rest[0], Path(rest[1])),
             "whole": lambda: whole(Path(root), rest[0], Path(rest[1])),
-            "small": lambda: small_share(Path(root), rest[0], int(rest[1])),
+            "large": lambda: large_share(Path(root), rest[0]),
         }
         print(json.dumps(work[task]()))
         return
