@@ -160,9 +160,9 @@ class Nnunet:
                 child.wait()
         path.unlink()
         if code:
-            killed = code == -9
-            ending = f"it ended with code {code}" + (", likely out of memory" if killed else "")
-            less = f", with {LOW_MEMORY}=1 in less memory and more time" if killed else ""
+            out_of_memory = code == -9
+            ending = f"it ended with code {code}" + (", likely out of memory" if out_of_memory else "")
+            less = f", with {LOW_MEMORY}=1 in less memory and more time" if out_of_memory else ""
             raise MedbenchError(
                 "nnunet.failed",
                 f"nnU-Net stopped: {reason or ending}.",
