@@ -137,10 +137,11 @@ def main() -> None:
     keep_freed_memory()
     sleep_while_waiting_on_busy_machines()
     debug = "--debug" in sys.argv
-    arguments = [as_a_shell_does(with_home(word)) for word in sys.argv[1:] if word != "--debug"]
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")
     try:
+        arguments = [as_a_shell_does(with_home(word)) for word in arguments]
         code = app(arguments, prog_name="medbench", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
