@@ -1,6 +1,7 @@
 """Ctrl-C ends every command with 130 and one line."""
 
 import builtins
+import signal
 import subprocess
 import sys
 
@@ -58,6 +59,25 @@ def test_an_interruption_while_the_program_is_imported_ends_like_any_other(monke
         program.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip() == LINE
+
+
+def test_an_interruption_that_a_library_turns_into_another_error_is_one(monkeypatch, capsys):
+    """As numpy does where Ctrl-C meets it while it is loaded, and it is loaded again."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def swallowed(arguments, **settings):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("cannot load module more than once per process") from None
+
+    monkeypatch.setattr(command_line, "app", swallowed)
+    monkeypatch.setattr(sys, "argv", ["medbench", "models"])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == LINE
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_before_an_interruption_is_waited_for_next_to_nothing_is_imported():
