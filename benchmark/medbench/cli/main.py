@@ -41,7 +41,7 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import as_a_shell_does, with_home
 from medbench.cli.usage import asks_for_help, usage_error
-from medbench.core.interruption import INTERRUPTED, REPEAT
+from medbench.core.interruption import INTERRUPTED, REPEAT, exit_by_code
 from medbench.core.machine import keep_freed_memory, sleep_while_waiting_on_busy_machines
 
 
@@ -151,6 +151,7 @@ def main() -> None:
             code = INTERRUPTED if interruption.came else _fail(error, arguments, debug)
     if code == INTERRUPTED:
         typer.echo(REPEAT, err=True)
+        exit_by_code()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or 0)
 
