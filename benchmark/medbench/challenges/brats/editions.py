@@ -71,7 +71,7 @@ _LESIONWISE = (
     Measure("lesion_dice", "LW Dice", "dice.lesionwise.{rule}", "", "higher", 0.0),
     Measure("lesion_hd95", "LW HD95", "hd95.lesionwise.{rule}", "mm", "lower", math.nan),
 )
-_LINEAGE = "as papers on missing sequences"
+_LINEAGE = "as papers on missing modalities"
 _CORRECTED = "corrected"
 PROTOCOLS: Mapping[str, tuple[Measure, ...]] = {
     "brats2022": (
