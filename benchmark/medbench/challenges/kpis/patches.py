@@ -35,6 +35,7 @@ from medbench.challenges.kpis.masks import (
     THRESHOLD,
     by_group,
     check_group,
+    checked_arrays,
     read_binary_prediction,
     read_grey_mask,
     with_group,
@@ -228,6 +229,12 @@ class KPIsPatchScorer(Scorer):
         scores = with_group(case, self.score_arrays(reference, prediction), ["dice"])
         marks = flags((reference > THRESHOLD).view(np.uint8), prediction.view(np.uint8))
         return CaseScores(scores.scores, {**scores.evidence, **marks})
+
+    def checked(
+        self, reference: Any, prediction: Any, spacing: Any
+    ) -> tuple[Any, Any, tuple[float, ...] | None]:
+        """As :func:`medbench.challenges.kpis.masks.checked_arrays`; no column has a spacing."""
+        return *checked_arrays(reference, prediction), None
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, some_element, union_box
+from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, check_spacing, some_element, union_box
 from medbench.metrics.masks.overlap import Overlap, overlap_of_masks
 from medbench.metrics.masks.surface import SurfacePair
 
@@ -38,6 +38,9 @@ class MaskPair:
         overlap: counts, if the caller has them already.
         shape: shape of the image when the masks are a part of it.
         workers: threads for the two directions of a distance.
+
+    Raises:
+        MedbenchError: ``metric.array`` or ``metric.shape``.
     """
 
     def __init__(
@@ -50,6 +53,19 @@ class MaskPair:
         shape: tuple[int, ...] | None = None,
         workers: int = 1,
     ) -> None:
+        for role, mask in (("reference", reference), ("prediction", prediction)):
+            if not isinstance(mask, np.ndarray) or mask.dtype.kind != "b":
+                raise MedbenchError(
+                    "metric.array",
+                    f"The {role} of a MaskPair is no boolean array.",
+                    "Give array > 0; medbench.score takes other arrays as they are.",
+                )
+        if reference.shape != prediction.shape:
+            raise MedbenchError(
+                "metric.shape",
+                f"The reference has shape {reference.shape}, the prediction {prediction.shape}.",
+                "Resample the prediction to the reference's grid, or check the order of the axes.",
+            )
         self.spacing = spacing
         self.workers = workers
         self.shape = shape or np.shape(reference)
@@ -151,14 +167,13 @@ class MaskPair:
 
     @cached_property
     def surfaces(self) -> SurfacePair:
-        """Surfaces and their distances."""
-        if self.spacing is None:
-            raise MedbenchError(
-                "metric.spacing",
-                "A distance needs the spacing of the array.",
-                'Pass spacing=(…) in mm, one number per array axis, or spacing="pixel".',
-            )
-        return SurfacePair(*self._read(), self.spacing, workers=self.workers, boxed=self._box is not None)
+        """Surfaces and their distances.
+
+        Raises:
+            MedbenchError: ``metric.spacing``.
+        """
+        steps = check_spacing(self.spacing, len(self.shape))
+        return SurfacePair(*self._read(), steps, workers=self.workers, boxed=self._box is not None)
 
     @property
     def diagonal(self) -> float:
