@@ -108,8 +108,8 @@ class Challenge:
             spacing: mm along each axis of the array, where columns need it.
 
         Raises:
-            MedbenchError: ``metric.array``, ``metric.shape``, ``metric.labels`` for values that are no labels of
-                the challenge, ``metric.spacing``, and what the challenge refuses besides.
+            MedbenchError: ``metric.array``, ``metric.shape``, ``metric.spacing``, ``metric.labels`` for
+                values that are no labels of the challenge, and what the challenge refuses besides.
         """
         return self.scorer.score_arrays(*self.scorer.checked(reference, prediction, spacing))
 

@@ -87,8 +87,8 @@ def checked_arrays(reference: Any, prediction: Any) -> tuple[Array, Mask]:
     """A grey reference and a binary prediction of a caller.
 
     Raises:
-        MedbenchError: ``metric.array``, ``metric.shape``, or ``metric.labels`` for a reference of other values
-            than 0 to 255 or none above 127, and for a prediction that is no binary mask.
+        MedbenchError: ``metric.array``, ``metric.shape``, or ``metric.labels`` for a reference of values
+            beyond 0 to 255 or none above 127, and for a prediction that is no binary mask.
     """
     grey, answer = grey_values(reference), numbers(prediction, "prediction")
     if grey.ndim != 2 or answer.ndim != 2 or not grey.size:

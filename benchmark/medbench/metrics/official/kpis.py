@@ -31,7 +31,7 @@ def grey_values(reference: npt.ArrayLike) -> Array:
     if grey.dtype != np.uint8 and grey.size and not (grey.min() >= 0 and grey.max() <= FULL):
         raise MedbenchError(
             "metric.labels",
-            f"The reference holds {float(grey.min()):g} to {float(grey.max()):g}, where a grey mask has 0 to 255.",
+            f"The reference holds {float(grey.min()):g} to {float(grey.max()):g}, a grey mask 0 to 255.",
             "Give the mask as its file stores it.",
         )
     return grey

@@ -127,7 +127,7 @@ class ImageClassScorer(Scorer):
         if answers.confidences.shape[1] != classes:
             raise MedbenchError(
                 "metric.shape",
-                f"The prediction has {answers.confidences.shape[1]} columns, the challenge {classes} classes.",
+                f"The prediction has {answers.confidences.shape[1]} confidences an image, not {classes}.",
                 f"Give one confidence a class: {', '.join(self.card.image_classes)}.",
             )
         ones = np.ones(len(answers.reference))
