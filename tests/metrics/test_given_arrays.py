@@ -1,4 +1,4 @@
-"""Arrays as callers give them: numbers in any dress score alike, all else is refused in one line by its name."""
+"""Arrays as callers give them: numbers in any dress score alike, all else is refused by its name."""
 
 import doctest
 
@@ -151,6 +151,23 @@ def options_of(id):
     return {"tolerance": 1.0} if metric(id).options.get("tolerance", 0) is None else {}
 
 
+@pytest.mark.parametrize("id", MASKS)
+@pytest.mark.parametrize("ndim", [1, 4])
+def test_other_numbers_of_axes_have_a_score_or_are_refused(id, ndim):
+    reference, prediction = np.zeros((2, *(6,) * ndim), np.uint8)
+    reference[(slice(1, 4),) * ndim], prediction[(slice(2, 5),) * ndim] = 1, 1
+    outcome = outcome_of(id, reference, prediction, (1.0,) * ndim)
+    assert outcome in ("ok", "metric.shape")
+
+
+def outcome_of(id, reference, prediction, spacing):
+    """Status of a score, or the code of what refuses the arrays."""
+    try:
+        return medbench.score(id, reference, prediction, spacing=spacing, **options_of(id)).status
+    except MedbenchError as error:
+        return error.code
+
+
 MASK = np.zeros((9, 11), np.uint8)
 MASK[2:6, 3:8] = 1
 MOVED = np.roll(MASK, 1, axis=1)
@@ -277,9 +294,9 @@ def test_other_arguments_are_refused_by_their_name(call, words):
 
 
 LABEL_MAPS = {
-    "isic2018": (0, 1), "cvc_clinicdb": (0, 1), "psfhs": (0, 1, 2), "iugc2024": (0, 1, 2), "acdc": (0, 1, 2, 3),
-    "synapse": (0, 1, 8), "brats2020": (0, 1, 2, 4), "brats2023_gli": (0, 1, 2, 3), "brats2024_gli": (0, 3, 4),
-    "brats2025_met": (0, 1, 2, 3), "myops2020": (0, 200, 500, 1220),
+    "isic2018": (0, 1), "cvc_clinicdb": (0, 1), "psfhs": (0, 1, 2), "iugc2024": (0, 1, 2),
+    "acdc": (0, 1, 2, 3), "synapse": (0, 1, 8), "brats2020": (0, 1, 2, 4), "brats2023_gli": (0, 1, 2, 3),
+    "brats2024_gli": (0, 3, 4), "brats2025_met": (0, 1, 2, 3), "myops2020": (0, 200, 500, 1220),
 }  # fmt: skip
 SPOILED_MAPS = {
     **SPOILED,

@@ -40,7 +40,7 @@ from medbench.challenges.kpis.masks import (
     read_grey_mask,
     with_group,
 )
-from medbench.challenges.mask_sizes import check_mask_sizes, refuse_other_sizes, sized
+from medbench.challenges.mask_sizes import check_mask_sizes, check_size, refuse_other_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -125,13 +125,11 @@ class KPIsPatchRelease(KPIsRelease):
             try:
                 check_group(patch.group, patch.image)
                 mask, image = read_grey_mask(patch.mask), eight_bit.read_rgb(patch.image)
+                check_size(patch.mask, mask.shape, image.shape[:2])
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
                 continue
-            if mask.shape != image.shape[:2]:
-                sizes = size_text(mask.shape), size_text(image.shape[:2])
-                findings.append(Finding("error", f"{patch.mask}: is {sizes[0]}, its image {sizes[1]}."))
-            elif mask.shape != (PATCH_SIDE, PATCH_SIDE):
+            if mask.shape != (PATCH_SIDE, PATCH_SIDE):
                 other_sizes.append(f"{patch.image} ({size_text(mask.shape)})")
         if other_sizes:
             are = agreeing(len(other_sizes), "is", "are")

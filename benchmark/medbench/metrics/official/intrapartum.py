@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
-from medbench.metrics.arguments import numbers
+from medbench.metrics.arguments import Array
+from medbench.metrics.arrays import same_shape
 from medbench.metrics.masks.pixel_sets import (
     Mask,
     PixelSetDistances,
@@ -48,14 +49,7 @@ _REASON_REFERENCE_EMPTY = "the reference structure is empty and the prediction i
 _REASON_FULL = "a structure that fills the frame has no edge"
 
 
-def _label_map(labels: npt.ArrayLike, role: str) -> Mask:
-    array = numbers(labels, role)
-    if array.ndim != 2 or not array.size:
-        raise MedbenchError(
-            "metric.shape",
-            f"The {role} is no 2-D label map: its shape is {array.shape}.",
-            "Give one frame, (height, width).",
-        )
+def _label_map(array: Array, role: str) -> Mask:
     if array.dtype != np.uint8:
         with np.errstate(invalid="ignore"):
             narrow = array.astype(np.uint8)
@@ -76,14 +70,14 @@ def _label_map(labels: npt.ArrayLike, role: str) -> Mask:
 
 
 def _pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Mask, Mask]:
-    first, second = _label_map(reference, "reference"), _label_map(prediction, "prediction")
-    if first.shape != second.shape:
+    first, second = same_shape(reference, prediction)
+    if first.ndim != 2:
         raise MedbenchError(
             "metric.shape",
-            f"The reference has shape {first.shape}, the prediction {second.shape}.",
-            "Resize the prediction to its frame by nearest neighbour.",
+            f"Reference and prediction are no 2-D label maps: their shape is {first.shape}.",
+            "Give one frame, (height, width).",
         )
-    return first, second
+    return _label_map(first, "reference"), _label_map(second, "prediction")
 
 
 def _scores_of(distances: PixelSetDistances) -> tuple[Score, Score, Score]:
