@@ -190,7 +190,7 @@ def test_spacing_that_is_none_is_refused(spacing):
         lambda: medbench.score("hd", MASK, MOVED, spacing=spacing),
         lambda: medbench.score("hc.adf", MASK, MOVED, spacing=spacing),
         lambda: evaluate_arrays(MASK, MOVED, ["hd"], [1], spacing),
-        lambda: MaskPair(MASK > 0, MOVED > 0, spacing).surfaces,
+        lambda: MaskPair(MASK > 0, MOVED > 0, spacing),
         lambda: medbench.load_challenge("acdc").score_arrays(MASK, MOVED, spacing),
     )
     for call in calls:

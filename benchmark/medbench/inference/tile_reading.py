@@ -64,7 +64,7 @@ class Axis:
     before: int
     after: int
 
-    def shown(self, index: int) -> tuple[int, int]:
+    def span(self, index: int) -> tuple[int, int]:
         """First and last (exclusive) pixel of a block that tiles show, perhaps beyond the border."""
         first, last = index * self.block, (index + 1) * self.block
         return max(first, -self.before), min(last, self.length + self.after)
@@ -143,7 +143,7 @@ class TileReader:
     def _shrunk(self, row: int, column: int) -> Band:
         assert self._small is not None
         factor, shape = self.grid.scale.denominator, self._small.side
-        spans = [axis.shown(index) for axis, index in zip(self._axes, (row, column), strict=True)]
+        spans = [axis.span(index) for axis, index in zip(self._axes, (row, column), strict=True)]
         once = all(axis.shows_once(span) for axis, span in zip(self._axes, spans, strict=True))
         region = read_mirrored(self._once if once else self.image, spans[0], spans[1])
         small = resize_image(region, *(side // factor for side in region.shape[:2]))

@@ -34,14 +34,7 @@ def numbers(values: Any, name: str, *, finite: bool = False) -> Array:
     >>> numbers([[0, 1]], "reference").shape
     (1, 2)
     """
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise MedbenchError(
-            "metric.array",
-            f"The {name} is no array of numbers: {first_line(error)}",
-            "Give an array; of a tensor that needs a gradient or lies on a device tensor.detach().cpu().",
-        ) from error
+    array = values if type(values) is np.ndarray else _array(values, name)
     kind = array.dtype.kind
     if kind not in "biuf":
         raise MedbenchError(
@@ -49,15 +42,26 @@ def numbers(values: Any, name: str, *, finite: bool = False) -> Array:
             f"The {name} is no array of numbers but of {_OTHER_KINDS.get(kind, 'objects')}.",
             "Give whole numbers, truth values or, where the metric takes them, fractions.",
         )
+    if finite and kind == "f" and not np.isfinite(array).all():
+        raise MedbenchError("metric.not_finite", f"The {name} holds NaN or infinity.", "Correct its values.")
+    return array
+
+
+def _array(values: Any, name: str) -> Array:
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise MedbenchError(
             "metric.array",
             f"The {name} has masked elements, which have no value.",
             "Fill them by array.filled(…), or cut them out of reference and prediction.",
         )
-    if finite and kind == "f" and not np.isfinite(array).all():
-        raise MedbenchError("metric.not_finite", f"The {name} holds NaN or infinity.", "Correct its values.")
-    return array
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MedbenchError(
+            "metric.array",
+            f"The {name} is no array of numbers: {first_line(error)}",
+            "Give an array; of a tensor that needs a gradient or lies on a device tensor.detach().cpu().",
+        ) from error
 
 
 def check_label(label: Any) -> Label:

@@ -19,7 +19,7 @@ Spacing = tuple[float, ...]
 SpacingLike = Sequence[float] | npt.NDArray[Any] | Literal["pixel"]
 """Step along each array axis in mm, or ``"pixel"``: distances then count array elements."""
 
-_MAX_LABELS = 1 << 12
+_MAX_LABELS, _FEW_LABELS = 1 << 12, 8
 
 
 def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
@@ -98,9 +98,7 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
         if array.dtype.kind == "f":
             array = whole_numbers(array, role)
         if isinstance(label, Collection):
-            column_major = first_axis_is_nearest(array)
-            mask = np.isin(array.T if column_major else array, np.asarray(sorted(label)))
-            return mask.T if column_major else mask
+            return _union(array, sorted(label))
         return np.asarray(array == label)
     if array.dtype == np.bool_:
         return array
@@ -114,6 +112,17 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     ):
         raise _ambiguous(array, role)
     return mask
+
+
+def _union(array: Array, labels: Sequence[int]) -> Mask:
+    if len(labels) > _FEW_LABELS or not labels:
+        column_major = first_axis_is_nearest(array)
+        mask = np.isin(array.T if column_major else array, np.asarray(labels))
+        return mask.T if column_major else mask
+    union = np.asarray(array == labels[0])
+    for label in labels[1:]:
+        union |= array == label
+    return union
 
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:

@@ -144,11 +144,12 @@ def _options(convention: Convention, options: Mapping[str, Any]) -> dict[str, An
             "metric.option", f"{convention.id} has no option '{strangers[0]}'.", f"Its options: {names}."
         )
     values = {**convention.options, **options}
-    for name, value in values.items():
-        if value is None:
-            raise MedbenchError("metric.option", f"{convention.id} needs {name}=….", "Give it a value.")
-        default = convention.options[name]
-        if type(default) in (int, float) and not (isinstance(value, Real) and math.isfinite(value)):
+    lacking = [name for name, value in values.items() if value is None]
+    if lacking:
+        raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….", "Give it a value.")
+    for name, value in options.items():
+        is_number = isinstance(value, Real) and math.isfinite(value)
+        if type(convention.options[name]) in (int, float) and not is_number:
             raise MedbenchError(
                 "metric.option",
                 f"{convention.id}: {name} is {value!r}, which is no number.",

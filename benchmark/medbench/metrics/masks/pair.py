@@ -19,9 +19,6 @@ MARGIN = 8
 """Rows of the image that a pair cut to its objects keeps around them, as far as the image goes."""
 
 
-_NOTHING = np.zeros(0, np.bool_)
-
-
 class MaskPair:
     """Two binary masks of one image: the argument of every mask metric's function.
 
@@ -40,7 +37,7 @@ class MaskPair:
         workers: threads for the two directions of a distance.
 
     Raises:
-        MedbenchError: ``metric.array`` or ``metric.shape``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.spacing``.
     """
 
     def __init__(
@@ -66,14 +63,22 @@ class MaskPair:
                 f"The reference has shape {reference.shape}, the prediction {prediction.shape}.",
                 "Resample the prediction to the reference's grid, or check the order of the axes.",
             )
-        self.spacing = spacing
-        self.workers = workers
-        self.shape = shape or np.shape(reference)
-        self._read: Callable[[], tuple[Mask, Mask]] = lambda: (reference, prediction)
-        self._box: Box | None = None
-        self._kept: dict[Hashable, Any] = {}
+        steps = None if spacing is None else check_spacing(spacing, reference.ndim)
+        self._begin(lambda: (reference, prediction), None, shape or reference.shape, steps, workers)
         if overlap is not None:
             self.__dict__["overlap"] = overlap
+
+    def _begin(
+        self,
+        read: Callable[[], tuple[Mask, Mask]],
+        box: Box | None,
+        shape: tuple[int, ...],
+        spacing: Spacing | None,
+        workers: int,
+    ) -> None:
+        self._read, self._box, self.shape = read, box, shape
+        self.spacing, self.workers = spacing, workers
+        self._kept: dict[Hashable, Any] = {}
 
     @classmethod
     def of_box(
@@ -96,8 +101,9 @@ class MaskPair:
             overlap: counts in the whole image.
             workers: threads for the two directions of a distance.
         """
-        pair = cls(_NOTHING, _NOTHING, spacing, overlap=overlap, shape=shape, workers=workers)
-        pair._read, pair._box = read, box
+        pair = cls.__new__(cls)
+        pair._begin(read, box, shape, spacing, workers)
+        pair.__dict__["overlap"] = overlap
         return pair
 
     @classmethod
@@ -172,7 +178,7 @@ class MaskPair:
         Raises:
             MedbenchError: ``metric.spacing``.
         """
-        steps = check_spacing(self.spacing, len(self.shape))
+        steps = self.spacing or check_spacing(None, len(self.shape))
         return SurfacePair(*self._read(), steps, workers=self.workers, boxed=self._box is not None)
 
     @property

@@ -169,8 +169,8 @@ def rank_correlations(
     """
     check_choice(kind, "rank correlation", ("kendall", "spearman"))
     users = np.asarray(_users(reference, "annotated scores"), np.float64)
-    given = numbers(prediction, "row of predicted scores", finite=True)
-    scores = np.atleast_2d(given.astype(np.float64, copy=False))
+    values = numbers(prediction, "row of predicted scores", finite=True)
+    scores = np.atleast_2d(values.astype(np.float64, copy=False))
     if users.shape[1] != scores.shape[1]:
         raise MedbenchError(
             "metric.shape",
