@@ -105,11 +105,11 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     largest = array.max()
     if array.dtype == np.uint8 and largest <= 1:
         return array.view(np.bool_)
-    mask = np.asarray(array != 0)
     value = largest if largest != 0 else array.min()
-    if not np.array_equal(array == value, mask) or (
-        array.dtype.kind == "f" and not float(value).is_integer()
-    ):
+    if array.dtype.kind == "f" and not float(value).is_integer():
+        raise _ambiguous(array, role)
+    mask = np.asarray(array != 0)
+    if value != 0 and not np.array_equal(array == value, mask):
         raise _ambiguous(array, role)
     return mask
 

@@ -16,9 +16,9 @@ from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.score import Score
 from medbench.io import eight_bit, raster
 from medbench.io.gate.expected import handed_in
-from medbench.metrics.arguments import Array, numbers
-from medbench.metrics.arrays import Mask, as_mask
-from medbench.metrics.official.kpis import grey_values
+from medbench.metrics.arguments import Array
+from medbench.metrics.arrays import Mask
+from medbench.metrics.official.kpis import grey_pair
 
 THRESHOLD = 127
 
@@ -90,20 +90,14 @@ def checked_arrays(reference: Any, prediction: Any) -> tuple[Array, Mask]:
         MedbenchError: ``metric.array``, ``metric.shape``, or ``metric.labels`` for a reference of values
             beyond 0 to 255 or none above 127, and for a prediction that is no binary mask.
     """
-    grey, answer = grey_values(reference), numbers(prediction, "prediction")
-    if grey.ndim != 2 or answer.ndim != 2 or not grey.size:
-        raise MedbenchError(
-            "metric.shape",
-            f"The reference has shape {grey.shape}, the prediction {answer.shape}.",
-            "Give masks of one image, (height, width).",
-        )
+    grey, mask = grey_pair(reference, prediction)
     if grey.any() and grey.max() <= THRESHOLD:
         raise MedbenchError(
             "metric.labels",
             f"The reference holds values up to {float(grey.max()):g}, where masks have 255 inside.",
             "Multiply a 0/1 mask by 255.",
         )
-    return grey, as_mask(answer, None, "prediction")
+    return grey, mask
 
 
 def check_group(group: str, path: Path) -> None:

@@ -37,6 +37,23 @@ def grey_values(reference: npt.ArrayLike) -> Array:
     return grey
 
 
+def grey_pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Mask]:
+    """A grey reference and a binary prediction of one image, whose sizes may differ.
+
+    Raises:
+        MedbenchError: as :func:`grey_values`, ``metric.shape`` for what is no image, or ``metric.labels`` for
+            a prediction that is no binary mask.
+    """
+    grey, answer = grey_values(reference), numbers(prediction, "prediction")
+    if grey.ndim != 2 or answer.ndim != 2 or not grey.size or not answer.size:
+        raise MedbenchError(
+            "metric.shape",
+            f"The reference has shape {grey.shape}, the prediction {answer.shape}.",
+            "Give masks of one image, (height, width).",
+        )
+    return grey, as_mask(answer, None, "prediction")
+
+
 def dice_of_largest_value(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:
     """Task 1, as its docker scores a patch: only pixels at the maximum of the grey mask count.
 
@@ -145,11 +162,7 @@ def slide_dice_official(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
     >>> slide_dice_official([[0, 254, 255, 255]], [[0, 1, 1, 1]])
     0.8
     """
-    grey, mask = grey_values(reference), as_mask(numbers(prediction, "prediction"), None, "prediction")
-    if grey.ndim != 2 or not grey.size:
-        raise MedbenchError(
-            "metric.shape", f"The reference has shape {grey.shape}.", "Give a slide, (height, width)."
-        )
+    grey, mask = grey_pair(reference, prediction)
     height, width = grey.shape
     if mask.shape == grey.shape:
         inside = grey == FULL
