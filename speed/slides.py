@@ -313,7 +313,7 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
             for part in ("read_s", "network_s", "beside_s", "predict_s", "write_s", "score_s", "together_s")
         )
         kept, of_beside = (share(row[f"of_{part}"]) for part in ("network_s", "beside_s"))
-        lines.append(f"| {model}, {MODELS[model]} | {row['tiles']} | {rates} | {kept} | {of_beside} |")
+        lines.append(f"| {model}, {MODELS[model]} | {row['tiles']:.0f} | {rates} | {kept} | {of_beside} |")
     lines += [
         "",
         "| network | memory before | peak after predicting | after writing | after scoring | bar |",
@@ -339,12 +339,12 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
 
 
 def middle_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians of rounds, value by value."""
+    """Medians of rounds, value by value; of memory the largest."""
     first = rounds[0]
     return {
         name: middle_of([each[name] for each in rounds])
         if isinstance(first[name], dict)
-        else statistics.median(each[name] for each in rounds)
+        else (max if name.endswith("_bytes") else statistics.median)([each[name] for each in rounds])
         for name in first
     }
 
