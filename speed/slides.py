@@ -7,9 +7,9 @@
 A synthetic NEP25 slide, whose working level is the scan itself, is drawn first, and the networks learn from
 the sample's patches for a few minutes, as an untrained one's mask is noise, which costs far more to clean
 than any mask of use. Its parts are then timed in a process: reading every tile, and the network alone on
-tiles that are in memory, in the same batches and as many as the pipeline has, in turns with the whole way,
-as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs it,
-and, where the pipeline does so, two batches side by side on one thread each. The way as a whole, as in a run,
+tiles that are in memory, in batches of 1, 2, 4 and 8, of which the fastest counts, in turns with the whole
+way, as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs
+it, and two batches side by side on one thread each, as the pipeline does. The way as a whole, as in a run,
 is a process of its own: predicting, writing and scoring. Peak memory is the largest resident size of that
 process (VmHWM), with the pages of mapped files. All processes keep freed memory, as the command does.
 """
@@ -26,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -45,6 +44,7 @@ MODELS = {"dssau_net.test": 256, "smp/unet": 512}
 TRAINING = {"batch_size": 2, "epochs": 1}
 WARM_UP, REPEATS = 1, 3
 THREADS = 2
+BATCHES = (1, 2, 4, 8)
 ROUNDS = 3
 PART_SIDE, REPEATED, PREDICTIONS = 4000, 10, 2
 
@@ -115,51 +115,39 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
         read, worked = time.perf_counter(), time.process_time() - worked
     with open_slide(slide.path, factor=slide.factor) as image:
         decode_s = decoding(PassingSlide.of(image), reader.blocks(places))
-    batches = batch_sizes(predictor, grid, wanted)
     return {
-        "tiles": sum(map(len, wanted)),
+        "tiles": len(places),
         "tissue_s": looked - started,
         "read_s": read - looked,
         "read_cpu_s": worked,
         "decode_cpu_s": decode_s,
-        "network_s": network_alone(predictor, grid, batches, tile),
-        "beside_s": side_by_side(predictor, grid, batches, tile),
+        "network_s": network_alone(predictor, tile, len(places)),
+        "beside_s": side_by_side(predictor, tile, len(places)),
     }
 
 
-def batch_sizes(predictor: Any, grid: Any, wanted: list[list[int]]) -> Counter[int]:
-    """How many batches of each size the pipeline has."""
-    size = predictor._batch_size(grid)
-    return Counter(
-        min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
-    )
+def network_alone(predictor: Any, tile: Any, tiles: int) -> float:
+    """Seconds of the network on as many tiles, one batch after another, of the size that is fastest."""
+    return tiles * min(median_s(call) / size for size, call in passes(predictor, tile).items())
 
 
-def network_alone(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> float:
-    """Seconds of the network on as many tiles, one batch after another on all threads of torch's."""
-    calls = of_network(predictor, grid, batches, tile)
-    return sum(times * median_s(calls[size]) for size, times in batches.items())
-
-
-def side_by_side(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> float:
-    """Seconds of the network on as many tiles, by threads of one batch each where the pipeline does so."""
+def side_by_side(predictor: Any, tile: Any, tiles: int) -> float:
+    """As :func:`network_alone`, by threads that compute a batch each with one thread of torch's."""
     from medbench.inference.torch_settings import single_threads
 
-    if predictor._threads(grid) == 1:
-        return network_alone(predictor, grid, batches, tile)
-    calls, seconds = of_network(predictor, grid, batches, tile), 0.0
-    for size, times in batches.items():
+    per_tile = []
+    for size, call in passes(predictor, tile).items():
         with single_threads(THREADS) as workers:
-            at_once = [calls[size]] * (2 * THREADS)
-            seconds += times * median_s(partial(all_done, workers, at_once)) / len(at_once)
-    return seconds
+            at_once = [call] * (2 * THREADS)
+            per_tile.append(median_s(partial(all_done, workers, at_once)) / len(at_once) / size)
+    return tiles * min(per_tile)
 
 
-def of_network(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> dict[int, Callable[[], Any]]:
+def passes(predictor: Any, tile: Any) -> dict[int, Callable[[], Any]]:
     """A pass of the network for each size of batch."""
-    contract = replace(predictor.network.contract, size=grid.tile)
+    contract = replace(predictor.network.contract, size=len(tile))
     return {
-        size: partial(predictor.network.logits, contract.prepare(np.stack([tile] * size))) for size in batches
+        size: partial(predictor.network.logits, contract.prepare(np.stack([tile] * size))) for size in BATCHES
     }
 
 
@@ -242,7 +230,7 @@ def large_share(root: Path, model: str) -> dict[str, Any]:
     with open_slide(sample.slide.path, factor=sample.slide.factor) as image:
         wanted = list(wanted_tiles(grid, tissue_mask(image.thumbnail(CELL)), CELL))
         tile = image.read((0, grid.tile), (0, grid.tile))
-    alone = partial(network_alone, predictors[0], grid, batch_sizes(predictors[0], grid, wanted), tile)
+    alone = partial(network_alone, predictors[0], tile, sum(map(len, wanted)))
     network_s, predict_s = [alone()], []
     for predictor in predictors:
         begun = time.perf_counter()
@@ -297,7 +285,8 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
         f"drawn in {drawn['draw_s']:.0f} s with {gib(drawn['draw_bytes'])}. Tiles of 2,048 pixels are shrunk "
         "to the network's own side. Mpixel/s are those of the slide. Seconds are medians of "
         f"{ROUNDS} rounds. Kept: seconds of the network alone on tiles in memory, one batch after another on "
-        "two threads (the mean of a measurement before and one after), over seconds of the whole "
+        f"two threads, of {', '.join(map(str, BATCHES))} tiles, whichever is fastest (the mean of a "
+        "measurement before and one after), over seconds of the whole "
         "prediction, which runs two small batches side by side on one thread each; the median of the rounds "
         "with the least and the largest. The last column is the same against the network alone that runs "
         "batches side by side, too.",
