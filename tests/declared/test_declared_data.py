@@ -17,15 +17,6 @@ from medbench.running.declaring import Wishes, declare
 from medbench.running.evaluate import evaluate
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty working folder, with private runs and boards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
-    return tmp_path
-
-
 def _draw(folder, count=10, *, size=(24, 32), channels=3, value=255, patients=5):
     generator = np.random.default_rng(0)
     for index in range(count):

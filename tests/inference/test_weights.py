@@ -6,7 +6,6 @@ import json
 import pytest
 import torch
 
-from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.core.progress import SilentProgress
 from medbench.inference.weights import load_checkpoint, load_into, save_checkpoint
@@ -16,6 +15,7 @@ from medbench.running import job
 from medbench.running.request import Request
 from medbench.running.setup import Setup
 from medbench.running.weights import read_weights
+from refusals import refused
 
 MODEL = "dssau_net.test"
 
@@ -24,14 +24,6 @@ MODEL = "dssau_net.test"
 def state(one_thread):
     torch.manual_seed(0)
     return create_model(MODEL, in_channels=3, num_classes=2).state_dict()
-
-
-def refused(code, action):
-    with pytest.raises(MedbenchError) as caught:
-        action()
-    assert caught.value.code == code
-    assert "\n" not in caught.value.message
-    return caught.value.message
 
 
 def prefixed(state, prefix):

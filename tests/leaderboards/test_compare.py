@@ -14,6 +14,7 @@ import scipy.stats
 from typer.testing import CliRunner
 
 from medbench.challenges import load_challenge
+from medbench.cli.compare import _legend
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
@@ -25,7 +26,7 @@ from medbench.records.tables import heading, spread_rows
 from medbench.running.comparison import comparison
 from medbench.running.evaluate import evaluate
 from medbench.running.report import report
-from medbench.statistics.paired import holm
+from medbench.statistics.paired import FIRST_ORDER, INVERSION, holm
 
 SHIPPED = Path(__file__).parents[2] / "leaderboards"
 
@@ -38,20 +39,9 @@ def invoke(*arguments):
 
 
 @pytest.fixture(scope="module")
-def evaluated(small_cvc, tmp_path_factory):
+def evaluated(moved):
     """Three folders of predictions, the references moved by 0, 2 and 8 pixels, scored."""
-    base = tmp_path_factory.mktemp("compare")
-    found = []
-    for shift in (0, 2, 8):
-        folder = base / f"moved-{shift}"
-        folder.mkdir()
-        for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
-            cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
-        found.append(
-            evaluate("cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards")
-        )
-    return base / "runs", [finished.folder for finished in found]
+    return moved(0, 2, 8)
 
 
 def made_up(template, values, groups, metric="dice"):
@@ -112,6 +102,7 @@ def test_an_interval_of_many_cases_is_that_of_the_mean_difference(evaluated):
     one = rng.uniform(0.3, 0.6, 400)
     changes = rng.normal(0.02, 0.1, 400)
     (found,) = compare_runs([made_up(template, v, range(400)) for v in (one, one + changes)], ["dice"])
+    assert found.interval.method == INVERSION
     half = 1.96 * changes.std(ddof=1) / 20
     assert found.interval.low == pytest.approx(changes.mean() - half, abs=0.002)
     assert found.interval.high == pytest.approx(changes.mean() + half, abs=0.002)
@@ -252,6 +243,8 @@ def test_groups_weighted_by_the_challenge_are_exchanged_as_it_aggregates(evaluat
     assert row.difference == pytest.approx(parts.sum())
     assert row.p_permutation == pytest.approx((np.abs(signs @ parts) >= abs(parts.sum()) - 1e-12).mean())
     assert row.interval.low < row.difference < row.interval.high
+    assert row.interval.method == FIRST_ORDER
+    assert any("the interval a first-order one" in line for line in _legend([row]))
 
 
 def test_cases_without_a_value_in_one_run_are_counted_out(evaluated):
@@ -342,6 +335,9 @@ def test_the_command_prints_a_table_and_json(evaluated):
     assert "Holm over 2 comparisons" in table.stdout
     assert "2 of 2 comparisons cannot reach p ≤ 0.05" in table.stdout
     assert "rank-biserial" in table.stdout
+    words = " ".join(table.stdout.split())
+    assert "not over other trainings of the same models" in words
+    assert "the interval a first-order one" not in words
     margin = invoke("compare", *folders[:2], "--metric", "dice", "--margin", "0.05")
     assert "equivalence" in margin.stdout
     assert "two one-sided t tests" in margin.stdout

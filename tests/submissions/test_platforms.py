@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from medbench.submissions.description import Submission
 from medbench.submissions.entry import run
 from medbench.submissions.lint.image import lint_bundle
 from medbench.submissions.platforms import list_platforms, load_platform
+from medbench.submissions.platforms.base import SavedArchive
 from medbench.submissions.platforms.brats import parse_options
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save
@@ -110,6 +112,23 @@ def test_medperf_is_described_by_its_file(brats):
     assert (built.folder / "parameters.yaml").is_file()
     result = rehearse(built, count=1)
     assert passed(result)
+
+
+@pytest.mark.parametrize("delivery", ["baked", "mounted"])
+def test_medperf_registers_a_model_that_a_benchmark_may_take(delivery):
+    """As commands/model/model.py of mlcommons/medperf@197a17e takes it."""
+    described = Submission(
+        name="a", challenge="brats2023_gli", model="m", platform="medperf", weights={"delivery": delivery}
+    )
+    steps = load_platform("medperf").steps(described, SavedArchive(Path("build/a/a.tar.gz"), "medbench/a:1"))
+    submit, associate = (step.split() for step in steps if step.startswith("medperf model "))
+    assert submit[:3] == ["medperf", "model", "submit"]
+    options = submit[3:]
+    assert options[options.index("--container-config-file") + 1] == "build/a/container_config.yaml"
+    assert options[options.index("--parameters-file") + 1] == "build/a/parameters.yaml"
+    assert "--operational" in options
+    assert ("--additional-file" in options) == (delivery == "mounted")
+    assert associate[2:] == ["associate", "--benchmark", "BENCHMARK", "--model_uid", "MODEL"]
 
 
 def test_a_cube_is_yaml_whatever_its_author_is_called():

@@ -171,6 +171,8 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 
 def _legend(differences: Sequence[Difference]) -> list[str]:
     """Sentences on how to read the tables, and on the limits of few groups."""
+    from medbench.statistics.paired import FIRST_ORDER
+
     family = max((d.hypotheses for d in differences), default=0)
     first = (
         f"Second minus first. Holm over {counted(family, 'comparison')} in the headline columns or in those "
@@ -198,6 +200,17 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
         )
     if differences and differences[0].margin is not None:
         lines.append(
-            "Equivalence p: two one-sided t tests by group that the difference lies within the margin."
+            "Equivalence p: two one-sided t tests by group that the difference lies within the margin, not "
+            "corrected."
         )
+    if any(d.interval.method == FIRST_ORDER for d in differences):
+        lines.append(
+            "Of values over all cases at once the p is exact and the interval a first-order one: near p = "
+            "0.05 the two may disagree, and p decides."
+        )
+    lines.append(
+        "Each interval is of its own comparison, not corrected. Intervals and p say how the difference "
+        "varies over other cases, not over other trainings of the same models (medbench study repeats them "
+        "by seed)."
+    )
     return lines

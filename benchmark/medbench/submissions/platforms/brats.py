@@ -187,16 +187,19 @@ class MedPerf(BraTSMLCube):
         return {"container_config.yaml": _filled(_CONTAINER, submission), "parameters.yaml": "{}\n"}
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Steps that register a model at MedPerf."""
+        """Steps that register a model at MedPerf and ask for its place in a benchmark."""
         folder = archive.path.parent
-        apart = ["Host additional_files.tar.gz (the content of model.tar.gz) and give --additional-file URL."]
+        is_apart = submission.weights.delivery == "mounted"
+        hosting = f"Host {folder}/model.tar.gz where MedPerf can download it, and put its address for URL:"
         return (
             *pushing_steps(submission, archive),
-            f"medperf container submit --name {submission.name} "
+            *([hosting] if is_apart else []),
+            f"medperf model submit --name {submission.name} "
             f"--container-config-file {folder}/container_config.yaml "
-            f"--parameters-file {folder}/parameters.yaml",
-            *(apart if submission.weights.delivery == "mounted" else []),
-            "Ask for its association with the benchmark: medperf model associate.",
+            f"--parameters-file {folder}/parameters.yaml "
+            f"{'--additional-file URL ' if is_apart else ''}--operational",
+            "With the numbers that medperf benchmark ls and medperf model ls --mine show:",
+            "medperf model associate --benchmark BENCHMARK --model_uid MODEL",
         )
 
 
