@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.task import Form
+from medbench.core.text import plain_name
 from medbench.models.entry import ModelEntry
 from medbench.models.local.exported import Exported, read_facts
 from medbench.models.local.names import LocalModel, check_contract, local_model
@@ -223,7 +224,7 @@ def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mappi
 
 def _check_classes(model: LocalModel, facts: Exported, needs: Needs) -> None:
     own = [str(name) for name in facts.classes]
-    if own and [name.casefold() for name in own] != [name.casefold() for name in needs.classes]:
+    if own and list(map(plain_name, own)) != list(map(plain_name, needs.classes)):
         raise MedbenchError(
             "weights.other_labels",
             f"{model.name}: learnt {', '.join(own)}; the challenge has {', '.join(needs.classes)}.",
