@@ -127,6 +127,14 @@ def test_platforms_without_containers_are_listed_without_their_folders():
     assert rows["hc18"]["delivers"] == "table hc18.csv"
 
 
+@pytest.mark.parametrize("platform", ["medperf", "synapse-docker"])
+def test_shared_memory_is_docker_s_own_where_nobody_asks_for_more(platform):
+    described = Submission(name="a", challenge="brats2023_gli", model="m", platform=platform)
+    loaded = load_platform(platform)
+    assert not [text for text in loaded.files(described).values() if "shm_size" in text]
+    assert loaded.limits.shared_memory_bytes == 64 << 20
+
+
 @pytest.mark.parametrize("delivery", ["baked", "mounted"])
 def test_medperf_registers_a_model_that_a_benchmark_may_take(delivery):
     """As commands/model/model.py of mlcommons/medperf@197a17e takes it."""
