@@ -86,7 +86,7 @@ setup: .venv/installed
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('medbench needs Python 3.11 or newer; set PYTHON=…' if sys.version_info < (3, 11) else 0)"
-	@echo 'Installing medbench with all extras into .venv, once: some minutes, without a line until it is done.'
+	@echo 'Installing medbench with all extras into .venv, once: 8 GB and some minutes, without a line until it is done.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	touch $@
