@@ -20,7 +20,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
 from medbench.leaderboards.compare import compare_runs
+from medbench.leaderboards.compare_page import write_comparison
 from medbench.leaderboards.rank import rank_runs
+from medbench.records.figures import Figure
 from medbench.records.reading import Run, find_run
 from medbench.records.tables import heading, spread_rows
 from medbench.running.comparison import comparison
@@ -139,7 +141,9 @@ def test_three_runs_are_compared_in_pairs_and_corrected_together(evaluated):
 def test_equal_runs_differ_by_nothing(evaluated):
     runs, folders = evaluated
     run = find_run(folders[1], runs)
-    for difference in compare_runs([run, run], ["dice", "precision_256"]):
+    differences = compare_runs([run, run], ["dice", "precision_256"])
+    assert not any("cannot reach" in line for line in _legend(differences))
+    for difference in differences:
         assert difference.difference == 0
         assert difference.p_permutation == 1
         assert difference.p_wilcoxon == 1
@@ -370,6 +374,22 @@ def test_a_signed_difference_has_no_winner_and_no_rank():
         own = {case: cells.scores["df"].value for case, cells in run.rows.items()}
         farthest = max(own, key=lambda case: abs(own[case]))
         assert row[4:6] == (f"{own[farthest]:.2f}", farthest)
+
+
+@pytest.mark.parametrize("outlined", [True, False])
+def test_the_key_of_outlines_and_their_layers_stand_where_outlines_are(evaluated, tmp_path, outlined):
+    runs, folders = evaluated
+    pair = [find_run(folder, runs) for folder in folders[:2]]
+
+    def illustrate(run, cases):
+        common = {"has_outlines": outlined, "wrong": outlined, "without_image": "none"}
+        return [Figure(case, "image", "", "", (), **common) for case in cases]
+
+    write_comparison(tmp_path / "page.html", pair, compare_runs(pair, ["dice"]), [], illustrate)
+    text = (tmp_path / "page.html").read_text()
+    assert "Cases that moved most" in text
+    assert ('<div class="tools top" data-layers' in text) == outlined
+    assert ("too much or another label" in text) == outlined
 
 
 def test_folders_of_predictions_that_are_not_there_are_refused(evaluated, tmp_path):

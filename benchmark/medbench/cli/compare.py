@@ -171,7 +171,7 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 
 def _legend(differences: Sequence[Difference]) -> list[str]:
     """Sentences on how to read the tables, and on the limits of few groups."""
-    from medbench.statistics.paired import FIRST_ORDER
+    from medbench.statistics.paired import FIRST_ORDER, IDENTICAL
 
     family = max((d.hypotheses for d in differences), default=0)
     first = (
@@ -192,7 +192,11 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
         "Permutation p: the results of the two runs are exchanged group by group. Least p: the smallest that "
         "exchanges of the differing groups can give, after the same correction."
     )
-    blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
+    blind = [
+        d
+        for d in differences
+        if d.hypotheses and (d.least_p or 0) > _LEVEL and d.interval.method != IDENTICAL
+    ]
     if blind:
         lines.append(
             f"{len(blind)} of {counted(family, 'comparison')} cannot reach p ≤ {_LEVEL} after correction "

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
 
 ADDITIONAL = "--additional_files"
+_DOCKERS_SHARED_MEMORY = 64 << 20
+"""Size of ``/dev/shm`` where ``docker run`` is not told another."""
 _IGNORED = ("--parameters_file",)
 _CUBE = """\
 name: {name}
@@ -172,6 +174,7 @@ class MedPerf(BraTSMLCube):
         Mount("/mlcommons/volumes/predictions", "output", True),
     )
     unpacked_model = None
+    limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=_DOCKERS_SHARED_MEMORY)
     rules = ImageRules(reserved_paths=("/mlcommons", "/tmp"))  # noqa: S108
     runs_as = ("caller",)
     source = "mlcommons/medperf@5f3c4c4; its container_execution.py and cube.py for the volumes' names"
@@ -209,6 +212,7 @@ class SynapseDocker(BraTSDocker):
     name = "synapse-docker"
     title = "Synapse docker"
     challenges: ClassVar[Sequence[str]] = ()
+    limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=_DOCKERS_SHARED_MEMORY)
     runs_as = ("root",)
     source = "the Synapse documentation; vpchung/nf-synapse-challenge for the user; the rest is per challenge"
 
