@@ -111,10 +111,25 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_begins(word, spelt, monkeypa
 
 
 @pytest.mark.parametrize(
-    "word", ["--cases=a~/b", "a~", "--rename=~x=y", "x~/y", "~nobody-has-this-name/x", "$HOMES/x"]
+    "word", ["--cases=a~/b", "a~", "--rename=~x=y", "x~/y", "~nobody-has-this-name/x", "a$HOME/x"]
 )
 def test_a_tilde_elsewhere_stays(word):
     assert as_a_shell_does(with_home(word)) == word
+
+
+@pytest.mark.parametrize("word", ["-o$NOWHERE/x", "--runs=${NOWHERE}/x", "$NOWHERE/x"])
+def test_a_path_that_begins_with_a_variable_is_refused(word, tmp_path, monkeypatch, capsys):
+    words = (
+        "predict",
+        *NETWORK,
+        "-c",
+        "psfhs",
+        "--weights",
+        "none",
+        word.replace("{", "{{").replace("}", "}}"),
+    )
+    assert "[path.variable]" in told(words, tmp_path, monkeypatch, capsys)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("option", ["--registry", "--stamp"])

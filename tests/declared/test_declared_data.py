@@ -249,6 +249,10 @@ def test_folders_of_classes_and_a_table_of_paths(place):
             raster.write_image(place / "csv" / f"{name}{index}.png", image)
             lines.append(f"{name}{index}.png,{name},q{index}")
     (place / "csv/cases.csv").write_text("\n".join(lines) + "\n")
+    for folder in ("cls", "csv"):
+        with pytest.raises(MedbenchError, match="names the values of label maps") as caught:
+            declare(place / folder, "ours", Wishes(labels={"a": 1, "b": 2}))
+        assert caught.value.code == "option.ignored"
     declare(place / "cls", "by_folder")
     declare(place / "csv", "by_table")
     for name in ("by_folder", "by_table"):

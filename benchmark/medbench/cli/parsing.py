@@ -10,11 +10,15 @@ from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_toml
-from medbench.core.folders import at_home, with_tilde
+from medbench.core.folders import at_home, unreplaced, with_tilde
 from medbench.core.registry import unknown_name
 
 _HOME = re.compile(r"(-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)((?:~[\w.-]*|\$HOME|\$\{HOME\})(?:/.*)?)", re.DOTALL)
 """What stands before a path in a word, and a path in a home folder."""
+_VARIABLE = re.compile(
+    r"(?:-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)?(?P<path>(?P<name>\$(?:\w+|\{\w+\}))/.*)", re.DOTALL
+)
+"""A word with a path that begins with a variable."""
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -131,10 +135,15 @@ def with_home(argument: str) -> str:
 def as_a_shell_does(argument: str) -> str:
     """A word of the command line with ``~/`` or ``$HOME/`` at its beginning spelt out, without a shell.
 
+    Raises:
+        MedbenchError: ``path.variable`` for a path that begins with another variable.
+
     >>> as_a_shell_does("a~/b")
     'a~/b'
     """
     word = with_tilde(argument)
+    if (variable := _VARIABLE.match(argument)) is not None and word == argument:
+        raise unreplaced(variable["path"], variable["name"])
     return os.path.expanduser(word) if word == "~" or word.startswith("~/") else argument
 
 

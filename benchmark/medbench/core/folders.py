@@ -31,17 +31,19 @@ def at_home(path: str | Path) -> Path:
     spelling = with_tilde(str(path))
     variable = _VARIABLE.match(spelling)
     if variable is not None:
-        raise MedbenchError(
-            "path.variable",
-            f"{path}: {variable[0]} is a variable, which no shell has replaced.",
-            "Write the path out.",
-        )
+        raise unreplaced(str(path), variable[0])
     try:
         return Path(spelling).expanduser()
     except RuntimeError as error:
         raise MedbenchError(
             "path.home", f"{path}: there is no home folder of that name.", "Write the path out."
         ) from error
+
+
+def unreplaced(path: str, variable: str) -> MedbenchError:
+    """The error for a path that begins with a variable of a shell."""
+    message = f"{path}: {variable} is a variable, which no shell has replaced."
+    return MedbenchError("path.variable", message, "Write the path out.")
 
 
 def cache_folder() -> Path:
