@@ -40,6 +40,7 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import as_a_shell_does, with_home
 from medbench.cli.usage import asks_for_help, usage_error
+from medbench.core.first_process import is_first_process
 from medbench.core.interruption import INTERRUPTED, REPEAT
 from medbench.core.machine import keep_freed_memory, sleep_while_waiting_on_busy_machines
 
@@ -153,6 +154,7 @@ def main() -> None:
         else:
             code = fail(error, debug)
     if code == INTERRUPTED:
-        typer.echo(REPEAT, err=True)
+        if is_first_process():
+            typer.echo(REPEAT, err=True)
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or 0)
