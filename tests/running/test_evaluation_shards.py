@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 
+from clusters import two_threads
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.leaderboards.results import read_results
 from medbench.running.evaluate import evaluate
 from medbench.running.evaluation_shards import merge_evaluation
-from medbench.running.executors import dask_cluster
 from medbench.running.request import Inference
 from medbench.running.run import run
 
@@ -56,20 +56,9 @@ def test_shards_merge_into_the_rows_of_one_call(predictions, small_cvc, tmp_path
 
 
 def test_a_cluster_gives_the_same_rows(predictions, small_cvc, tmp_path):
-    distributed = pytest.importorskip("distributed")
     whole = one_call(predictions, small_cvc, tmp_path)
     journal = (whole.folder / "cases.jsonl").read_bytes()
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=None,
-            protocol="tcp://",
-            host="127.0.0.1",
-        ) as cluster,
-        dask_cluster(cluster.scheduler_address) as executor,
-    ):
+    with two_threads() as executor:
         again = one_call(predictions, small_cvc, tmp_path, executor)
     assert (again.folder / "cases.jsonl").read_bytes() == journal
 

@@ -37,6 +37,12 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
             f"{path}: says that 0 is white, so what its values mean is ambiguous.",
             "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
         )
+    if header.palette_falls:
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: has a palette that shows 0 brighter than 1, so what its values mean is ambiguous.",
+            "Save the mask as an 8-bit grey PNG without a palette.",
+        )
     if header.turned:
         raise MedbenchError(
             "data.turned",

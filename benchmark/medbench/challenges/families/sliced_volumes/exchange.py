@@ -102,7 +102,7 @@ class SlicedVolumeExchange(Exchange):
 
         def read() -> Volume:
             if images.suffix_of(path) in hdf5.SUFFIXES:
-                return Volume(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"])
+                return Volume(hdf5.read_labels(path, "label", expected=handed_in(shape)))
             return images.read_labels(path, expected=handed_in(shape))
 
         if shape is None:
