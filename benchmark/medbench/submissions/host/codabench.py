@@ -35,8 +35,8 @@ INGESTION_MOUNTS = (
 )
 PHASE_START = "2026-01-01"
 _RESULTS = """
-Hand in a zip of one file a case, {count} in all, as `medbench predict -c {challenge}` writes them, under these
-names: {names}. A case without a file is scored as missing. Failed and missing cases: {rule}
+Hand in a zip of one file a case, {count} in all, as `medbench predict -c {challenge}` writes them, under
+these names: {names}. A case without a file is scored as missing. Failed and missing cases: {rule}
 """
 _PROGRAMS = """
 Hand in a zip with `predict.py` at its top and whatever it needs. It is called once, without the network, as
