@@ -312,7 +312,7 @@ def test_the_inventory_names_every_challenge_model_command_and_extra():
 
 def test_every_error_code_has_its_cause_and_its_mend(reference):
     folder, program = reference
-    from error_codes import error_codes
+    from error_codes import FORMER, error_codes
 
     codes, text = error_codes(program.PACKAGE), (folder / "errors.md").read_text()
     assert len(codes) > 400
@@ -321,6 +321,9 @@ def test_every_error_code_has_its_cause_and_its_mend(reference):
         assert f"## {code}\n" in text
         assert all(any(messages) for messages, *_ in cases), code
         assert any(hints for _, hints, _ in cases), f"{code}: nothing says what to do"
+    for code, former in FORMER.items():
+        assert f"## {code}\n\nUntil 2026-11: `{former}`.\n" in text
+        assert former not in codes
     with pytest.raises(MedbenchError) as unknown:
         medbench.load_challenge("nothing")
     assert unknown.value.code in codes

@@ -136,19 +136,25 @@ def _lost(runs: Sequence[Run]) -> list[str]:
         counts = Counter(row.status for row in run.rows.values())
         if counts["failed"] or counts["missing"]:
             lines.append(
-                f"{run.title}: {counts['failed']} failed and {counts['missing']} missing of {len(run.rows)} "
-                "cases; their values are those of the challenge's rule."
+                f"{run.title}: {counts['failed']} failed and {counts['missing']} missing of "
+                f"{counted(len(run.rows), 'case')}; their values are those of the challenge's rule."
             )
     return lines
 
 
 def _print_means(title: str, differences: Sequence[Difference]) -> None:
     """Differences of the metrics as the challenge aggregates them."""
-    from medbench.cli.console import print_table
-    from medbench.leaderboards.compare_cells import difference_cells, difference_headings
+    from medbench.cli.console import fits, print_table
+    from medbench.leaderboards.compare_cells import difference_cells, difference_headings, narrow_table
 
-    rows = [difference_cells(difference) for difference in differences]
-    print_table(title, difference_headings(differences[0]), rows, wrap=(0,))
+    headings, rows = difference_headings(differences[0]), [difference_cells(one) for one in differences]
+    if fits(headings, rows, (0,)):
+        print_table(title, headings, rows, wrap=(0,))
+        return
+    narrow_headings, narrow_rows, counts = narrow_table(differences)
+    print_table(title, narrow_headings, narrow_rows, wrap=(0,))
+    if counts:
+        typer.echo(counts)
 
 
 def _print_groups(title: str, differences: Sequence[Difference]) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from medbench.running.evaluate import Evaluation
@@ -246,6 +247,6 @@ def _show(scores: FolderScores, as_json: bool) -> None:
         typer.echo(f"Note: {note}.")
     statuses = [row.status for row in scores.rows]
     typer.echo(
-        f"{statuses.count('ok')} of {len(statuses)} pairs scored, {statuses.count('failed')} failed, "
-        f"{statuses.count('missing')} missing. Means are over the pairs that have a value."
+        f"{statuses.count('ok')} of {counted(len(statuses), 'pair')} scored, {statuses.count('failed')} "
+        f"failed, {statuses.count('missing')} missing. Means are over the pairs that have a value."
     )

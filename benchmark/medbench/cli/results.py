@@ -27,7 +27,8 @@ def show_finished(result: Finished, as_json: bool) -> None:
         print_table(caption, RESULT_HEADINGS, result_rows(metrics))
     counts = record.counts
     typer.echo(
-        f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
+        f"{counts.ok} of {counted(counts.total, 'case')} scored, {counts.failed} failed, "
+        f"{counts.missing} missing."
     )
     _say_what_was_done(result)
     if counts.failed or counts.missing:
@@ -53,7 +54,7 @@ def show_shard(shard: Shard, result: ShardScores, as_json: bool) -> int:
     if as_json:
         print_json({"shard": str(shard), "folder": str(result.folder), "cases": len(statuses)})
     else:
-        typer.echo(f"Shard {shard}: {statuses.count('ok')} of {len(statuses)} cases scored.")
+        typer.echo(f"Shard {shard}: {statuses.count('ok')} of {counted(len(statuses), 'case')} scored.")
         typer.echo(f"Shard: {result.folder}; bring all shards together with medbench merge.")
     return int(statuses.count("ok") < len(statuses))
 

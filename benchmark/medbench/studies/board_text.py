@@ -9,7 +9,7 @@ from typing import Any
 
 from medbench.core.files import write_json, write_text
 from medbench.core.result_table import MetricSpec
-from medbench.core.text import printable
+from medbench.core.text import counted, printable
 from medbench.records.tables import chance, full_heading, heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
@@ -140,7 +140,7 @@ def _markdown(board: StudyBoard) -> str:
     lines = [
         f"# {printable(board.title)}",
         "",
-        f"{n_ok} of {board.cells} cells; {board.budget} a training; seeds {seeds}.",
+        f"{n_ok} of {counted(board.cells, 'cell')}; {board.budget} a training; seeds {seeds}.",
         "",
     ]
     for population in board.populations:

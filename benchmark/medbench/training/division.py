@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,10 @@ class Division:
         if step_size < self.parts:
             raise MedbenchError(
                 "training.devices",
-                f"A batch of {step_size} cannot be shared by {self.processes} devices with {self.passes} "
-                "passes each.",
-                f"Use at most {step_size} devices, or a larger batch: --recipe-set batch_size={self.parts}.",
+                f"A batch of {step_size} cannot be shared by {counted(self.processes, 'device')} with "
+                f"{counted(self.passes, 'pass', 'passes')} each.",
+                f"Use at most {counted(step_size, 'device')}, or a larger batch: --recipe-set "
+                f"batch_size={self.parts}.",
             )
 
     def weight(self, examples: int, step_size: int) -> float:

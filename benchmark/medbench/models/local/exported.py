@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
+from medbench.core.files import read_bytes
+from medbench.core.machine import memory_bytes
 from medbench.core.text import first_line
+from medbench.models.checkpoint_files import refuse_damaged
 
 if TYPE_CHECKING:
     from torch import nn
 
 EMBEDDED = "medbench.json"
+_OTHER_FILES = ("model_path must not be empty", "external data")
+"""What onnxruntime says of weights in another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,13 @@ def read_facts(path: Path) -> Exported:
     """Facts of the file's input.
 
     Raises:
-        MedbenchError: ``model.file`` for a file that cannot be read as its suffix says, ``model.axes`` for
-            inputs that are no batch of images or volumes, ``package.missing``.
+        MedbenchError: ``model.file`` for a file that cannot be read as its suffix says, or keeps its weights
+            in another one, ``weights.corrupt`` for a damaged archive, ``model.axes`` for inputs that are no
+            batch of images or volumes, ``package.missing``.
     """
     if path.suffix.lower() == ".onnx":
         return _of_onnx(path)
+    refuse_damaged(read_bytes(path, memory_bytes() // 2), path)
     extra = _extra_of_pt2(path) if path.suffix.lower() == ".pt2" else _extra_of_script(path)
     facts = _embedded(extra, path)
     return Exported(
@@ -82,10 +89,17 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
+    content = read_bytes(path, memory_bytes() // 2)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        if any(words in str(error).lower() for words in _OTHER_FILES):  # bytes lie in no folder beside others
+            raise MedbenchError(
+                "model.file",
+                f"{path}: keeps its weights in another file, which no hash of this one covers.",
+                f"Save it as one file: onnx.save(onnx.load('{path.name}'), 'whole.onnx').",
+            ) from error
         raise _unreadable(path, error) from error
 
 
@@ -190,6 +204,7 @@ def load_exported(path: Path) -> nn.Module:
 
     if path.suffix.lower() == ".onnx":
         return OnnxNetwork(_session(path), path)
+    refuse_damaged(read_bytes(path, memory_bytes() // 2), path)
     try:
         if path.suffix.lower() == ".pt2":
             return ExportedProgram(_load_pt2(path).module())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.task import Form
+from medbench.core.text import counted, plain_name
 from medbench.models.entry import ModelEntry
 from medbench.models.local.exported import Exported, read_facts
 from medbench.models.local.names import LocalModel, check_contract, local_model
@@ -223,7 +224,7 @@ def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mappi
 
 def _check_classes(model: LocalModel, facts: Exported, needs: Needs) -> None:
     own = [str(name) for name in facts.classes]
-    if own and [name.casefold() for name in own] != [name.casefold() for name in needs.classes]:
+    if own and list(map(plain_name, own)) != list(map(plain_name, needs.classes)):
         raise MedbenchError(
             "weights.other_labels",
             f"{model.name}: learnt {', '.join(own)}; the challenge has {', '.join(needs.classes)}.",
@@ -242,13 +243,14 @@ def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, n
     if needs.modalities and channels != needs.modalities and facts.axes == 3:
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels, cases have {needs.modalities} modalities.",
+            f"{model.name}: takes {counted(channels, 'channel')}, cases have "
+            f"{counted(needs.modalities, 'modality', 'modalities')}.",
             "Use a network of these modalities.",
         )
     if not needs.modalities and channels not in (1, 3):
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels; images have 1 or 3.",
+            f"{model.name}: takes {counted(channels, 'channel')}; images have 1 or 3.",
             "Use another network.",
         )
 
