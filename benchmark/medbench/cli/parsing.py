@@ -17,8 +17,12 @@ _HOME = re.compile(r"(-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)(~[\w.-]*(?:/.*)?)", re.
 """What stands before a path in a word, and a path in a home folder."""
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str], example: str = "--set n_win=8") -> dict[str, Any]:
     """Settings from ``name=value`` pairs, with values as JSON where they parse, else as text.
+
+    Args:
+        pairs: words of the command line.
+        example: of the option that they follow, for the hint.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -27,9 +31,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise MedbenchError(
-                "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
-            )
+            raise MedbenchError("option.malformed", f"'{pair}' is not name=value.", f"For example {example}.")
         if name.strip() in settings:
             raise MedbenchError(
                 "option.malformed", f"{name.strip()} is given twice.", "Give each setting once."
