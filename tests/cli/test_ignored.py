@@ -30,6 +30,8 @@ IGNORED = [
     ("run", "-m", "baseline/uniform", "-c", "tvsum", "--recipe", "default"),
     ("train", *NETWORK, "-c", "psfhs", "--dry-run", "--scheduler", "tcp://127.0.0.1:1"),
     ("train", "-m", "fulltransnet", "-c", "tvsum", "--workers", "2"),
+    ("train", "-m", "baseline/constant", "-c", "psfhs", "--workers", "2"),
+    ("train", "-m", "baseline/constant", "-c", "psfhs", "--fast", "--dry-run"),
     ("data", "prepare", "tvsum", "--videos", HERE, "-o", "x.h5", "--random-weights", "--weights", "w.pth"),
     (*SUMMARY, "--feature-weights", "w.pth", "--random-features"),
     ("submit", "check", HERE, "--archive", "x.tar.gz"),

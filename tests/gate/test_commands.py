@@ -401,7 +401,7 @@ def test_zips_and_hidden_files_in_two_folders(tmp_path):
     assert values(zipped_scores.rows) == values(right.rows)
     assert right.exit_code == 0
     assert len(right.rows) == 2
-    assert right.notes == ["1 hidden files and folders of file systems and archives were passed over"]
+    assert right.notes == ["1 hidden file or folder of file systems and archives was passed over"]
 
 
 def test_labels_that_no_reference_has_and_mixed_geometry(tmp_path):

@@ -8,7 +8,6 @@ import torch
 
 from medbench.challenges import load_challenge
 from medbench.challenges.declared.bare import bare_challenge
-from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.core.progress import SilentProgress
 from medbench.inference.weights import Checkpoint, load_checkpoint, load_into, save_checkpoint
@@ -19,6 +18,7 @@ from medbench.running import weights as weights_of_requests
 from medbench.running.request import Request
 from medbench.running.setup import Setup
 from medbench.running.weights import read_weights
+from refusals import refused
 
 MODEL = "dssau_net.test"
 
@@ -27,14 +27,6 @@ MODEL = "dssau_net.test"
 def state(one_thread):
     torch.manual_seed(0)
     return create_model(MODEL, in_channels=3, num_classes=2).state_dict()
-
-
-def refused(code, action):
-    with pytest.raises(MedbenchError) as caught:
-        action()
-    assert caught.value.code == code
-    assert "\n" not in caught.value.message
-    return caught.value.message
 
 
 def prefixed(state, prefix):

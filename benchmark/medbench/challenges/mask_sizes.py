@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from medbench.challenges.exchange import size_text
 from medbench.core.errors import MedbenchError
@@ -72,23 +72,28 @@ def refuse_unequal(sizes: Iterable[tuple[Path, Sequence[int], Sequence[int]]]) -
     raise MedbenchError("data.size_mismatch", words, OTHER_SIZE)
 
 
-def check_size(mask: Path | str, own: Sequence[int], due: Sequence[int], hint: str = OTHER_SIZE) -> None:
-    """Refuse a mask whose size is not that of its image.
+def check_size(
+    mask: Path | str,
+    own: Sequence[int],
+    due: Sequence[int],
+    hint: str = OTHER_SIZE,
+    of: Literal["image", "reference"] = "image",
+) -> None:
+    """Refuse a mask whose size is not that of its image or of its reference.
 
     Args:
         mask: its file or case.
         own: its size.
-        due: size of the image.
+        due: size of the image or the reference.
         hint: what to do.
+        of: whose size that is.
 
     Raises:
         MedbenchError: ``data.size_mismatch``.
     """
     if tuple(own) != tuple(due):
         raise MedbenchError(
-            "data.size_mismatch",
-            f"{mask}: is {size_text(own)} where its image is {size_text(due)}.",
-            hint,
+            "data.size_mismatch", f"{mask}: is {size_text(own)} where its {of} is {size_text(due)}.", hint
         )
 
 
@@ -116,28 +121,6 @@ def check_mask_sizes(
         due = image_size()
         check_size(*reference, due)
         check_size(*prediction, due, RESIZE_BACK)
-
-
-def check_prediction_size(
-    path: Path, own: Sequence[int], due: Sequence[int], hint: str = RESIZE_BACK
-) -> None:
-    """Refuse a prediction whose size is not that of its reference.
-
-    Args:
-        path: the prediction.
-        own: its shape.
-        due: shape of the reference.
-        hint: what to do.
-
-    Raises:
-        MedbenchError: ``data.size_mismatch``.
-    """
-    if tuple(own) != tuple(due):
-        raise MedbenchError(
-            "data.size_mismatch",
-            f"{path}: is {size_text(own)} where its reference is {size_text(due)}.",
-            hint,
-        )
 
 
 def sized(read: Callable[[], S], path: Path, axes: int, check: Callable[[Sequence[int]], None]) -> S:

@@ -31,7 +31,7 @@ def build(
 ) -> None:
     """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index.
 
-    A board that cannot be written is told and leaves the others alone.
+    A board that cannot be written is told and leaves the others alone; the index says what is wrong with it.
     """
     from medbench.cli.console import print_error, print_json
     from medbench.core.errors import MedbenchError
@@ -40,22 +40,22 @@ def build(
 
     folder = leaderboards or leaderboards_folder()
     names = challenges or require_measured(folder)
-    paths, errors = list[Path](), list[MedbenchError]()
+    paths, errors = list[Path](), dict[str, MedbenchError]()
     for name in names:
         try:
             paths += build_board(folder, name, runs or runs_folder())
         except MedbenchError as error:
-            errors.append(error)
-    if not paths:
-        raise errors[0]
-    index = write_index(folder)
+            errors[name] = error
+    if challenges and not paths and len(errors) == 1:
+        raise errors[names[0]]
+    index, without_table = write_index(folder)
     if as_json:
         print_json([str(path) for path in paths])
     else:
         typer.echo("\n".join(map(str, [*paths, index])))
-    for each in errors:
+    for each in ({board.challenge: board.error for board in without_table} | errors).values():
         print_error(each)
-    raise typer.Exit(1 if errors else 0)
+    raise typer.Exit(1 if errors or without_table else 0)
 
 
 @app.command("verify", short_help="Check every row and page against its evidence.")

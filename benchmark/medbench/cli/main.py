@@ -41,6 +41,7 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import as_a_shell_does, with_home
 from medbench.cli.usage import asks_for_help, usage_error
+from medbench.core.first_process import is_first_process
 from medbench.core.interruption import INTERRUPTED, REPEAT, exit_by_code
 from medbench.core.machine import keep_freed_memory, sleep_while_waiting_on_busy_machines
 
@@ -150,7 +151,8 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001 - errors are for people
             code = INTERRUPTED if interruption.came else _fail(error, arguments, debug)
     if code == INTERRUPTED:
-        typer.echo(REPEAT, err=True)
+        if is_first_process():
+            typer.echo(REPEAT, err=True)
         exit_by_code()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or 0)

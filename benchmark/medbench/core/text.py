@@ -95,13 +95,13 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, in the plural where there is not exactly one.
 
-    >>> counted(1, "case"), counted(0, "case"), counted(1200, "case")
-    ('1 case', '0 cases', '1,200 cases')
+    >>> counted(1, "case"), counted(0, "case"), counted(1200, "case"), counted(2, "pass", "passes")
+    ('1 case', '0 cases', '1,200 cases', '2 passes')
     """
-    return f"{number:,} {agreeing(number, noun, f'{noun}s')}"
+    return f"{number:,} {agreeing(number, noun, plural or f'{noun}s')}"
 
 
 def counted_are(number: int, noun: str) -> str:
@@ -111,6 +111,15 @@ def counted_are(number: int, noun: str) -> str:
     ('1 case is', '2 cases are')
     """
     return f"{counted(number, noun)} {agreeing(number, 'is', 'are')}"
+
+
+def any_of(number: int, noun: str) -> str:
+    """So many things of which none will do.
+
+    >>> any_of(1, "case"), any_of(2, "case")
+    ('the one case', 'any of the 2 cases')
+    """
+    return f"the one {noun}" if number == 1 else f"any of the {counted(number, noun)}"
 
 
 def agreeing(number: int, singular: str, plural: str) -> str:

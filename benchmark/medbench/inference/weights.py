@@ -15,7 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_bytes
 from medbench.core.machine import memory_bytes
 from medbench.core.registry import nearest_names
-from medbench.core.text import printable
+from medbench.core.text import counted, printable
 from medbench.inference.facts import read_facts
 from medbench.inference.wrappers import dictionaries, peelings, unwrapped, wholes
 from medbench.models.checkpoint_files import refuse_infinite, safetensors_texts, stored_values
@@ -177,9 +177,10 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
     optional = [key for key in missing if key.startswith("image_head.")]
     if excess or wrong or len(optional) < len(missing):
         first = (wrong or [key for key in missing if key not in optional] or excess)[:3]
+        n_missing = counted(len(missing) - len(optional), "parameter")
         raise MedbenchError(
             "weights.mismatch",
-            f"{source}: does not fit {model_name}: {len(missing) - len(optional)} parameters missing, "
+            f"{source}: does not fit {model_name}: {n_missing} missing, "
             f"{len(excess)} unknown, {len(wrong)} of another shape (first: {', '.join(first)}).",
             "Give the options it was trained with (--set), or the right checkpoint.",
         )

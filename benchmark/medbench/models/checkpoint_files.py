@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medbench.core.errors import MedbenchError
+from medbench.core.finite import is_finite
 from medbench.core.text import printable
 
 if TYPE_CHECKING:
@@ -86,11 +87,9 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
     Raises:
         MedbenchError: ``weights.not_finite`` naming the first parameter with NaN or infinity.
     """
-    import torch
-
     for name, tensor in state.items():
         values = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(values).all()):
+        if (tensor.is_floating_point() or tensor.is_complex()) and not is_finite(values):
             raise MedbenchError(
                 "weights.not_finite",
                 f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "

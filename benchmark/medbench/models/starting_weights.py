@@ -12,6 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import read_bytes
 from medbench.core.folders import at_home
 from medbench.core.machine import memory_bytes
+from medbench.core.text import counted
 from medbench.models.checkpoint_files import refuse_infinite, stored_values
 
 
@@ -77,7 +78,7 @@ def load_parameters(
     if missing:
         raise MedbenchError(
             "weights.mismatch",
-            f"{path}: has {len(fitting)} of the {part}'s {len(own)} parameters (first missing: "
+            f"{path}: has {len(fitting)} of the {part}'s {counted(len(own), 'parameter')} (first missing: "
             f"{missing[0]}).",
             advice,
         )

@@ -21,7 +21,7 @@ from medbench.core.named_predictions import named_predictions
 from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
-from medbench.core.text import printable
+from medbench.core.text import any_of, printable
 from medbench.io.caches import content_sha256
 from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
@@ -253,7 +253,7 @@ def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failu
         example = subject.challenge.exchange.prediction_name(subject.cases[0])
         raise MedbenchError(
             "predictions.none",
-            f"{request.predictions}: holds no file for any of the {len(paths)} cases, for example {example}"
+            f"{request.predictions}: holds no file for {any_of(len(paths), 'case')}, for example {example}"
             f"{_first_file(request.predictions)}.",
             "Name predictions as the challenge does. --rename changes the challenge's names into the "
             "folder's: --rename .png=_pred.png.",

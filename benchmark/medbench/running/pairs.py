@@ -12,7 +12,7 @@ from typing import NamedTuple, overload
 
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure
-from medbench.core.text import composed
+from medbench.core.text import agreeing, any_of, composed, named
 from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.listing import is_metadata, list_folder, only_folder
 from medbench.io.gate.refusal import Refusal
@@ -34,7 +34,7 @@ NO_REFERENCES = (
     ".log",
 )
 """Types that lie beside label maps and are none."""
-MOST_NAMED, DEEPEST = 5, 32
+DEEPEST = 32
 _PACKED = (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 _KNOWN = frozenset(SUFFIXES)
 
@@ -161,7 +161,7 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
-            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}"
+            f"{predictions}: holds no prediction for {any_of(len(pairs), 'reference')} in {references}"
             f"{pairs[0].hint if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
@@ -204,10 +204,6 @@ def refuse_rename(rename: tuple[str, str] | None, names: Sequence[str], *, is_al
         f"--rename has no effect: no name holds '{rename[0]}', for example {names[0]}.",
         "It changes names of references into names of predictions: OLD=NEW.",
     )
-
-
-def _any_of(references: int) -> str:
-    return "the one reference" if references == 1 else f"any of the {references:,} references"
 
 
 class _Pairing(Sequence[Pair]):
@@ -318,15 +314,24 @@ def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
     surplus += theirs.refusals
     strangers = [name for name in ours.refusals if name.lower().endswith(NO_REFERENCES)]
     for names, what in (
-        (surplus, f"of the files in {theirs.root} are no reference's"),
-        (strangers, f"of the files in {ours.root} are no references"),
+        (surplus, f"{theirs.root} {agreeing(len(surplus), 'is', 'are')} no reference's"),
+        (strangers, f"{ours.root} {agreeing(len(strangers), 'is no reference', 'are no references')}"),
     ):
         if names:
-            more = ", …" if len(names) > MOST_NAMED else ""
-            yield f"{len(names)} {what}: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
-    hidden = ours.n_hidden + theirs.n_hidden
-    if hidden:
-        yield f"{hidden} hidden files and folders of file systems and archives were passed over"
+            yield f"{len(names)} of the files in {what}: {named(sorted(names))}"
+    yield from hidden_notes(ours.n_hidden + theirs.n_hidden)
+
+
+def hidden_notes(n_hidden: int) -> list[str]:
+    """The note on metadata that was passed over; none where there was none.
+
+    >>> hidden_notes(1)
+    ['1 hidden file or folder of file systems and archives was passed over']
+    """
+    what = agreeing(n_hidden, "file or folder", "files and folders")
+    were = agreeing(n_hidden, "was", "were")
+    note = f"{n_hidden:,} hidden {what} of file systems and archives {were} passed over"
+    return [note] if n_hidden else []
 
 
 def _stem(name: str) -> str:

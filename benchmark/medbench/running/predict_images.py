@@ -113,7 +113,7 @@ def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> 
         if index >= len(names):
             raise MedbenchError(
                 "data.channels",
-                f"{entry.path}: is named for none of the {len(names)} modalities {', '.join(names)}.",
+                f"{entry.path}: is named for none of the modalities {', '.join(names)}.",
                 f"Name files CASE_0000{entry.suffix} to CASE_{len(names) - 1:04}{entry.suffix}, "
                 "in this order.",
             )

@@ -12,9 +12,11 @@ from medbench.challenges import load_challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
+from medbench.core.first_process import is_first_process
 from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted_are
 from medbench.io.gate.listing import visible_paths
 from medbench.models import model_entry
 from medbench.models.registry import check_options
@@ -109,7 +111,7 @@ def pretrain(
     from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
     from medbench.training.result_files import training_summary
 
-    progress = progress or SilentProgress()
+    progress = progress if progress and is_first_process() else SilentProgress()
     hardware = present_hardware(hardware or DefaultHardware())
     check_options(model_entry(request.network), request.options)
     tokenizer = load_tokenizer(request.tokenizer) if request.tokenizer else None
@@ -187,7 +189,7 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
 
     pairs = split_pairs(data.root)
     if pairs.reasons:
-        progress.say(f"{len(pairs.reasons)} pairs are left out; the first: {pairs.reasons[0]}")
+        progress.say(f"{counted_are(len(pairs.reasons), 'pair')} left out; the first: {pairs.reasons[0]}")
     return pairs
 
 

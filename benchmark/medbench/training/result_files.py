@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.core.finite import is_finite
 from medbench.models.checkpoint_files import damaged_part
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def best_weights(folder: Path, what: str) -> dict[str, Tensor]:
 
     check_state(folder / BEST)
     state: dict[str, Tensor] = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+    if not all(map(is_finite, state.values())):
         raise MedbenchError(
             "training.diverged", f"{what} ended with infinite weights.", "Lower the learning rate."
         )

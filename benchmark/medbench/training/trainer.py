@@ -6,10 +6,12 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medbench.core.first_process import is_first_process
 from medbench.training.hardware import Hardware
 from medbench.training.result_files import check_state
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
 
     from medbench.training.training_batches import Batches
+
+_LAST_WORDS_S = 3.0
+"""Seconds after which a process that is not the first tells its own error: no other had one."""
 
 
 def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
@@ -63,6 +68,9 @@ def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: 
             if not trainer.interrupted:
                 raise
             raise KeyboardInterrupt from error
+        except Exception:
+            _leave_words_to_one(trainer)
+            raise
         finally:
             if trainer.interrupted and threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, before)
@@ -79,6 +87,17 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _leave_words_to_one(trainer: Trainer) -> None:
+    """Let the first process alone tell an error that all have: it ends the others, who wait for that."""
+    launcher = trainer.strategy.launcher
+    if launcher is None:
+        return
+    if is_first_process():
+        launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
+    else:
+        time.sleep(_LAST_WORDS_S)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.task import Form
-from medbench.core.text import plain_name
+from medbench.core.text import counted, plain_name
 from medbench.models.entry import ModelEntry
 from medbench.models.local.exported import Exported, read_facts
 from medbench.models.local.names import LocalModel, check_contract, local_model
@@ -266,13 +266,14 @@ def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, n
     if needs.modalities and channels != needs.channels and facts.axes == 3:
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels, cases have {needs.channels} modalities.",
+            f"{model.name}: takes {counted(channels, 'channel')}, cases have "
+            f"{counted(needs.channels, 'modality', 'modalities')}.",
             "Use a network of these modalities.",
         )
     if not needs.modalities and channels not in (1, 3):
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels; images have 1 or 3.",
+            f"{model.name}: takes {counted(channels, 'channel')}; images have 1 or 3.",
             "Use another network.",
         )
 
