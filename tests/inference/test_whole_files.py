@@ -9,7 +9,7 @@ import torch
 
 from medbench.core.errors import MedbenchError
 from medbench.models.local.exported import load_exported, read_facts
-from medbench.models.starting_weights import read_parameters
+from medbench.models.starting_weights import load_parameters, read_parameters
 from medbench.nnunet.files import load_safely
 
 
@@ -90,3 +90,17 @@ def test_a_start_that_is_not_finite_is_refused_by_name(tmp_path):
     path = tmp_path / "encoder.pth"
     torch.save({"conv.weight": torch.tensor([1.0, float("nan")])}, path)
     assert "conv.weight" in refused("weights.not_finite", lambda: read_parameters(path, "encoder_weights"))
+
+
+@pytest.mark.parametrize("beginning", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.encoder."])
+def test_a_start_lies_below_whatever_was_put_around_it(tmp_path, beginning):
+    source, network = Net(), Net()
+    path = tmp_path / "encoder.pth"
+    state = {f"{beginning}{name}": tensor for name, tensor in source.state_dict().items()}
+    torch.save({**state, "loss.weight": torch.ones(2)}, path)
+    load_parameters(network, read_parameters(path, "encoder_weights"), path, "")
+    assert torch.equal(network.layer.weight, source.layer.weight)
+    torch.save({**state, **{f"ema.{name}": tensor for name, tensor in state.items()}}, path)
+    if beginning:
+        with pytest.raises(MedbenchError, match="has 0 of the network's 2 parameters"):
+            load_parameters(network, read_parameters(path, "encoder_weights"), path, "")

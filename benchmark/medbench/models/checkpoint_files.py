@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 _TORCH_SIGNATURES = (b"PK", b"\x80")
 """First bytes of an archive of torch, and of a pickle."""
+WRAPPER_PARTS = frozenset(
+    ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+)
+"""Parts of names by torch.compile, FSDP, recomputed activations and Lightning's Fabric."""
 _PIECE_BYTES = 1 << 20
 _FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
 """In torch's refusal of a pickle, the type that it would make."""

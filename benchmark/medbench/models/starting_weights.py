@@ -13,7 +13,7 @@ from medbench.core.files import read_bytes
 from medbench.core.folders import at_home
 from medbench.core.machine import memory_bytes
 from medbench.core.text import counted
-from medbench.models.checkpoint_files import refuse_infinite, stored_values
+from medbench.models.checkpoint_files import WRAPPER_PARTS, refuse_infinite, stored_values
 
 
 def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
@@ -43,6 +43,29 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
     return parameters
 
 
+def without_wrapper(parameters: Mapping[str, Tensor], names: Collection[str]) -> Mapping[str, Tensor]:
+    """Parameters by the names of a network, where all of them lie below one beginning or a wrapper's parts.
+
+    >>> list(without_wrapper({"module._orig_mod.head.weight": None}, ["head.weight"]))
+    ['head.weight']
+    """
+    if not names or any(name in parameters for name in names):
+        return parameters
+    plain = {
+        ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS): tensor
+        for name, tensor in parameters.items()
+    }
+    first = next(iter(names))
+    beginnings = [name.removesuffix(first) for name in plain if f".{name}".endswith(f".{first}")]
+    if len(beginnings) != 1:
+        return parameters
+    return {
+        name.removeprefix(beginnings[0]): tensor
+        for name, tensor in plain.items()
+        if name.startswith(beginnings[0])
+    }
+
+
 def load_parameters(
     network: nn.Module,
     parameters: Mapping[str, Tensor],
@@ -53,7 +76,9 @@ def load_parameters(
     optional: Collection[str] = (),
     part: str = "network",
 ) -> None:
-    """Load the parameters whose name and shape are the network's; others are ignored.
+    """Load the parameters whose name and shape are the network's, with or without a wrapper before them.
+
+    Others are ignored.
 
     Args:
         network: the network.
@@ -69,6 +94,7 @@ def load_parameters(
     """
     own = network.state_dict()
     own = own if names is None else {name: own[name] for name in names}
+    parameters = without_wrapper(parameters, own)
     fitting = {
         name: parameters[name]
         for name, tensor in own.items()
