@@ -268,3 +268,12 @@ def test_anonymised_copies_of_a_radiograph_are_found(tmp_path):
     for path in (first, second):
         path.write_bytes(b"DICM")
     assert shown_sha256(first) == shown_sha256(second) is not None
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.mha", "a.nrrd", "a.png", "a.tif", "a.npy"])
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(MedbenchError, match="a pointer of Git LFS") as caught:
+        read_labels(path)
+    assert (caught.value.code, caught.value.hint) == ("file.corrupt", "Fetch it: git lfs pull.")

@@ -86,6 +86,12 @@ def test_weights_of_an_onnx_network_lie_in_its_own_file(tmp_path):
         assert "another file" in refused("model.file", lambda read=read: read(path))
 
 
+def test_a_pointer_of_git_lfs_is_no_checkpoint(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    assert "a pointer of Git LFS" in refused("weights.corrupt", lambda: read_parameters(path, "init"))
+
+
 def test_a_start_that_is_not_finite_is_refused_by_name(tmp_path):
     path = tmp_path / "encoder.pth"
     torch.save({"conv.weight": torch.tensor([1.0, float("nan")])}, path)

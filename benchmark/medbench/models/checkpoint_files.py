@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import LFS_POINTER
 from medbench.core.finite import is_finite
 from medbench.core.text import printable
 
@@ -45,6 +46,12 @@ def stored_values(content: bytes, path: Path) -> Any:
     import torch
 
     refuse_damaged(content, path)
+    if content.startswith(LFS_POINTER):
+        raise MedbenchError(
+            "weights.corrupt",
+            f"{path}: is a pointer of Git LFS, not the file itself.",
+            "Fetch it: git lfs pull.",
+        )
     if content.startswith(_IMAGE_SIGNATURES):
         raise MedbenchError(
             "weights.not_a_state_dict",
