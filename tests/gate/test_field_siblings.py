@@ -277,3 +277,21 @@ def test_a_pointer_of_git_lfs_is_called_one(tmp_path, name):
     with pytest.raises(MedbenchError, match="a pointer of Git LFS") as caught:
         read_labels(path)
     assert (caught.value.code, caught.value.hint) == ("file.corrupt", "Fetch it: git lfs pull.")
+
+
+def test_slices_of_a_test_volume_among_those_that_are_learnt_are_found(tmp_path):
+    """Prepared sets hold slices to learn from in files of their own, and whole volumes to test on."""
+    made_release = release("synapse", tmp_path)
+    root = Path(shutil.copytree(made_release.root, tmp_path / "data"))
+    challenge, case = made_release.challenge, made_release.cases[0]
+    volume = hdf5.read_arrays(case.inputs["image"], "image", "label")
+    for number, leaks in ((0, False), (1, False), (2, True)):
+        image = (
+            volume["image"][2][::-1] if leaks else np.random.default_rng(number).random((24, 26), np.float32)
+        )
+        name = f"case0005_slice{number:03}.npz"
+        hdf5.write_arrays(root / "train_npz" / name, {"image": image, "label": volume["label"][2]})
+        errors = [one.message for one in challenge.release.check(root) if "another split" in one.message]
+        assert len(errors) == leaks
+    assert f"{case.id}.npy.h5: 1 slice of it lies in another split" in errors[0]
+    assert errors[0].endswith("case0005_slice002.npz.")
