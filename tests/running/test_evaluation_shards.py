@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from clusters import two_threads
+from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.leaderboards.results import read_results
@@ -53,6 +54,15 @@ def test_shards_merge_into_the_rows_of_one_call(predictions, small_cvc, tmp_path
     rows = parts[1] / "2-of-3.jsonl"
     rows.write_text(rows.read_text().replace('"ok"', '"failed"', 1))
     assert "2-of-3.jsonl, line" in command("merge", *parts).err
+
+
+def test_the_board_that_took_the_row_is_named(predictions, small_cvc, command):
+    words = ("evaluate", "-c", "cvc_clinicdb", "-p", predictions, "--data", small_cvc)
+    board = leaderboards_folder() / "cvc_clinicdb/index.html"
+    assert f"Board: {board}\n" in command(*words).out
+    assert board.is_file()
+    first = load_challenge("cvc_clinicdb").cases(small_cvc, "test")[0].id
+    assert "Board: " not in command(*words, "--cases", first).out
 
 
 def test_a_cluster_gives_the_same_rows(predictions, small_cvc, tmp_path):
