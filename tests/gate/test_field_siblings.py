@@ -114,6 +114,14 @@ def test_labels_within_a_hundredth_of_whole_are_labels_in_any_format(tmp_path, n
     assert refused(path) == "data.not_a_label_map"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, np.uint64])
+def test_labels_of_any_type_are_read_without_a_warning(tmp_path, dtype):
+    labels = made.label_volume((5, 12, 14), 3)
+    np.save(tmp_path / "a.npy", labels.astype(dtype))
+    assert np.array_equal(read_labels(tmp_path / "a.npy").array, labels)
+
+
 @pytest.mark.parametrize("name", ["synapse", "acdc"])
 @pytest.mark.parametrize("suffix", [".h5", ".npz"])
 def test_labels_near_whole_in_named_arrays(tmp_path, name, suffix):

@@ -214,7 +214,7 @@ def test_spacing_that_is_none_is_refused(spacing):
 
 
 @pytest.mark.parametrize(
-    "label", ["1", "one", 0.5, np.nan, (), [], [1, "2"], {"one": 1}, [[1, 2], [3, 4]], None]
+    "label", ["1", "one", 0.5, np.nan, (), [], [1, "2"], {1, "2"}, {"one": 1}, [[1, 2], [3, 4]], None]
 )
 def test_what_is_no_label_is_refused(label):
     calls = [lambda: evaluate_arrays(MASK, MOVED, ["dice"], {"organ": label})]

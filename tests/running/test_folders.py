@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -154,6 +155,36 @@ def test_a_rename_may_reach_into_the_suffix(folders, rename, paired):
     scores = evaluate_folders(*folders, ["dice"], rename=rename)
     names = [row.case for row in scores.rows if row.status == "ok"]
     assert names == [*(f"a/case{number}" for number in paired), "a/other"]
+
+
+def zipped(path, *members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, source in members:
+            archive.write(source, name)
+    return path
+
+
+def test_a_zip_is_opened_however_deep_its_files_lie_and_named_where_they_do_not_pair(folders, tmp_path):
+    reference, prediction = folders[0] / "a" / "case0.nii.gz", folders[1] / "a" / "case0.mha"
+    deep = zipped(tmp_path / "deep.zip", ("x/y/z/case0.mha", prediction))
+    assert evaluate_folders(folders[0] / "a", deep, ["dice"]).rows[0].status == "ok"
+    other = zipped(tmp_path / "other.zip", ("x/CASE0.mha", prediction))
+    with pytest.raises(MedbenchError) as caught:
+        evaluate_folders(folders[0] / "a", other, ["dice"])
+    assert caught.value.code == "predictions.none"
+    assert caught.value.message.startswith(f"{other}: holds no prediction")
+    assert "CASE0.mha differs by case only" in caught.value.message
+    for places in (
+        (other, folders[1]),
+        (folders[0], tmp_path / "a.tar.gz"),
+        (reference, tmp_path / "a.tar.gz"),
+    ):
+        (tmp_path / "a.tar.gz").write_bytes(b"x")
+        with pytest.raises(MedbenchError, match="is no type of label maps") as caught:
+            evaluate_folders(*places, ["dice"])
+        assert caught.value.hint == "Unpack it, and give the folder."
+    with pytest.raises(MedbenchError, match="--rename has no effect on two files"):
+        evaluate_folders(reference, prediction, ["dice"], rename=("case", "pred"))
 
 
 def test_a_rename_that_changes_no_name_is_refused(folders):

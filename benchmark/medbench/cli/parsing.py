@@ -21,8 +21,12 @@ _VARIABLE = re.compile(
 """A word with a path that begins with a variable."""
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str], example: str = "--set n_win=8") -> dict[str, Any]:
     """Settings from ``name=value`` pairs, with values as JSON where they parse, else as text.
+
+    Args:
+        pairs: words of the command line.
+        example: of the option that they follow, for the hint.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -31,9 +35,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise MedbenchError(
-                "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
-            )
+            raise MedbenchError("option.malformed", f"'{pair}' is not name=value.", f"For example {example}.")
         if name.strip() in settings:
             raise MedbenchError(
                 "option.malformed", f"{name.strip()} is given twice.", "Give each setting once."

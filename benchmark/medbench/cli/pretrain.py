@@ -61,7 +61,7 @@ def command(
         model=model,
         data=data,
         recipe=recipe,
-        recipe_changes=parse_settings(changes or []),
+        recipe_changes=parse_settings(changes or [], "--recipe-set epochs=3"),
         options=parse_settings(settings or []),
         tokenizer=tokenizer,
         text_weights=text_weights,

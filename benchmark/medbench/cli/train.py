@@ -86,7 +86,7 @@ def command(
         "data": data,
         "split": split,
         "recipe": recipe,
-        "recipe_changes": parse_settings(changes or []),
+        "recipe_changes": parse_settings(changes or [], "--recipe-set epochs=3"),
         "options": parse_settings(settings or []),
         "init": init,
         "freeze": freeze or [],

@@ -75,7 +75,7 @@ def check_label(label: Any) -> Label:
     """
     if type(label) is int:
         return label
-    values = numbers(sorted(label) if isinstance(label, Set) else label, "label", finite=True)
+    values = numbers(list(label) if isinstance(label, Set) else label, "label", finite=True)
     if values.ndim > 1 or not values.size or not np.array_equal(values, np.rint(values)):
         raise MedbenchError(
             "metric.labels",
@@ -83,7 +83,7 @@ def check_label(label: Any) -> Label:
             "Give one of the label map's values, or several for their union.",
         )
     whole: int | list[int] = values.astype(np.int64).tolist()
-    return whole if isinstance(whole, int) else tuple(whole)
+    return whole if isinstance(whole, int) else tuple(sorted(whole))
 
 
 def check_choice(value: Any, name: str, choices: Collection[Any]) -> None:

@@ -34,6 +34,8 @@ NO_REFERENCES = (
     ".log",
 )
 """Types that lie beside label maps and are none."""
+DEEPEST = 32
+_PACKED = (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 _KNOWN = frozenset(SUFFIXES)
 
 
@@ -130,15 +132,13 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
         rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
 
     Raises:
-        MedbenchError: ``data.missing``, ``data.empty`` without references, ``option.ignored`` for a rename
-            without effect, or ``predictions.none``.
+        MedbenchError: ``data.missing``, ``file.type_unknown`` for an archive, ``data.empty``
+            without references, ``option.ignored`` for a rename without effect, or ``predictions.none``.
     """
-    for folder in (references, predictions):
-        if not folder.exists():
-            raise MedbenchError(
-                "data.missing", f"{folder}: there is no such file or folder.", "Check the path."
-            )
+    for place in (references, predictions):
+        _refuse_other(place)
     if not references.is_dir() and not predictions.is_dir():
+        refuse_rename(rename, [references.name], is_alone=True)
         return Paired([Pair(references.name, str(references), str(predictions))])
     ours, theirs = _tree(references), _tree(predictions)
     refuse_rename(rename, [*ours.stems, *ours.refusals])
@@ -149,27 +149,56 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
             f"{references}: holds no label map{'' if any(references.iterdir()) else '; it is empty'}.",
             f"Give the folder of the references: {', '.join(SUFFIXES)}.",
         )
-    inner = only_folder(predictions) if predictions.is_dir() else None
-    if inner is not None and not any(pair.prediction for pair in pairs):
+    inner = predictions
+    for _ in range(DEEPEST):
+        if any(pair.prediction for pair in pairs) or not inner.is_dir():
+            break
+        below = only_folder(inner)
+        if below is None:
+            break
+        inner = below
         pairs = _Pairing(ours, _tree(inner), rename)
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
             f"{predictions}: holds no prediction for {any_of(len(pairs), 'reference')} in {references}"
-            f"{'' if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
+            f"{pairs[0].hint if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
     return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))
 
 
-def refuse_rename(rename: tuple[str, str] | None, names: Sequence[str]) -> None:
+def _refuse_other(place: Path) -> None:
+    """Refuse what is not there, and archives, of which a zip of predictions alone is unpacked.
+
+    Raises:
+        MedbenchError: ``data.missing`` or ``file.type_unknown``.
+    """
+    if not place.exists():
+        raise MedbenchError("data.missing", f"{place}: there is no such file or folder.", "Check the path.")
+    suffix = suffix_of(place.name)
+    if place.is_file() and suffix in _PACKED:
+        message = f"{place}: '{suffix}' is no type of label maps that is read here."
+        raise MedbenchError("file.type_unknown", message, "Unpack it, and give the folder.")
+
+
+def refuse_rename(rename: tuple[str, str] | None, names: Sequence[str], *, is_alone: bool = False) -> None:
     """Refuse a rename that changes no name.
+
+    Args:
+        rename: ``(old, new)``.
+        names: of the references.
+        is_alone: whether one file is compared with one other, whatever their names.
 
     Raises:
         MedbenchError: ``option.ignored`` with one of the names.
     """
-    if rename is None or not names or any(rename[0] in name for name in names):
+    if rename is None or not names or (not is_alone and any(rename[0] in name for name in names)):
         return
+    if is_alone:
+        raise MedbenchError(
+            "option.ignored", "--rename has no effect on two files, whatever their names.", "Leave it out."
+        )
     raise MedbenchError(
         "option.ignored",
         f"--rename has no effect: no name holds '{rename[0]}', for example {names[0]}.",

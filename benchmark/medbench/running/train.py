@@ -224,7 +224,7 @@ def train(
         "loading the network and listing the cases."
     )
     present = _present(subject, network, settings, own_hardware)
-    _try_options(network)
+    try_options(network)
     began = start(subject, network)
     refuse_unwritable(request.runs_root, folder=True)
     data = resolve_data(subject, request.data, progress)
@@ -273,7 +273,7 @@ def outline_training(
         _present(subject, network, settings, hardware)
         refuse_unwritable(request.runs_root, folder=True)
         release_folder(subject, request.data)
-    _try_options(network)
+    try_options(network)
     facts = start_facts(network, start(subject, network))
     return outline(subject, network, settings, recipe_changes or {}, facts or None)
 
@@ -326,8 +326,8 @@ def _scores_frames(network: NetworkPlan) -> bool:
     return network.form == "sequence" and "frame_scores" in network.outputs
 
 
-def _try_options(network: NetworkPlan) -> None:
-    """Build the network once: only its library knows which values its options take.
+def try_options(network: NetworkPlan) -> None:
+    """Build a network once: only its library knows which values its options take.
 
     Raises:
         MedbenchError: naming the option, as :func:`medbench.models.create_model`.

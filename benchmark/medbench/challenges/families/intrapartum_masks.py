@@ -14,7 +14,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
 from medbench.core.result_table import MetricSpec
-from medbench.core.score import Score, Status
+from medbench.core.score import Better, Score, Status
 from medbench.io.gate.meaning import unknown_labels
 
 CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
@@ -22,6 +22,11 @@ CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
 STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
 PENALTY_PX = 100.0
 """HD and ASD of an empty prediction in the official program."""
+_MEASURES: tuple[tuple[str, str, str, Better, str, tuple[float, float | None]], ...] = (
+    ("dice", "Dice", "", "higher", "dice.plus_one", (0.0, 1.0)),
+    ("hd", "HD", "px", "lower", "hd.set", (0.0, None)),
+    ("asd", "ASD", "px", "lower", "asd.edge8", (0.0, None)),
+)
 
 
 def segmentation_columns(headline: Collection[str] = ()) -> tuple[MetricSpec, ...]:
@@ -35,11 +40,7 @@ def segmentation_columns(headline: Collection[str] = ()) -> tuple[MetricSpec, ..
             f"{metric}_{key}", f"{title} {name}", unit, better, convention, bounds,
             headline=metric == "dice" or key in headline,
         )
-        for metric, title, unit, better, convention, bounds in (
-            ("dice", "Dice", "", "higher", "dice.plus_one", (0.0, 1.0)),
-            ("hd", "HD", "px", "lower", "hd.set", (0.0, None)),
-            ("asd", "ASD", "px", "lower", "asd.edge8", (0.0, None)),
-        )
+        for metric, title, unit, better, convention, bounds in _MEASURES
         for key, name in STRUCTURES.items()
     )  # fmt: skip
 

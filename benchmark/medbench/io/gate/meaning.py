@@ -56,7 +56,7 @@ def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any
         return values
     check_finite(values)
     labels = values if values.dtype.kind in "iu" else np.rint(values)
-    if labels.size and (labels.min() < SMALLEST_LABEL or labels.max() > LARGEST_LABEL):
+    if labels.size and (labels.min().item() < SMALLEST_LABEL or labels.max().item() > LARGEST_LABEL):
         raise Reject(
             "data.not_a_label_map",
             f"holds values up to {labels.max():g}, which no label has",

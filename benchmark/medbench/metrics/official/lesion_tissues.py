@@ -14,8 +14,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arguments import check_choice
-from medbench.metrics.arrays import Array, Spacing, same_shape, whole_numbers
+from medbench.metrics.arguments import Array, check_choice
+from medbench.metrics.arrays import Spacing, same_shape, whole_numbers
 from medbench.metrics.masks.components import Labels, boxes, widened
 from medbench.metrics.official.lesions import (
     LESION_RULES,
