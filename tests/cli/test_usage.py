@@ -85,8 +85,9 @@ def test_the_hint_at_a_setting_is_of_its_own_option(words, hint, command):
             "See 'medbench submit host --help'.",
         ),
         (
-            (*"predict -m dssau_net.test --images . -o o --weights none --classes 0".split(),),
-            "--classes 0: a network answers with two or more, the background included. [predict.classes]",
+            ("export", "-m", "dssau_net.test", "-o", "x.onnx", "--weights", "none", "--classes", "0"),
+            "--classes names 0, and a network answers with two or more, the background included. "
+            "[predict.classes]",
             "For one structure: --classes background,polyp, or 2.",
         ),
         (

@@ -262,13 +262,8 @@ def _classes(
     own_task = next(iter(entry.offers))
     if classes is not None:
         if isinstance(classes, int):
-            if classes < 2:
-                raise MedbenchError(
-                    "predict.classes",
-                    f"--classes {classes}: a network answers with two or more, the background included.",
-                    "For one structure: --classes background,polyp, or 2.",
-                )
-            return own_task, ["background", *(f"class_{index}" for index in range(1, classes))]
+            names = ["background", *(f"class_{index}" for index in range(1, classes))]
+            return own_task, names[:classes]
         return own_task, list(classes)
     if facts.get("classes"):
         task, names = next(iter(facts["classes"].items()))
