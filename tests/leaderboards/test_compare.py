@@ -161,6 +161,18 @@ def test_five_hundred_identical_pairs_differ_by_nothing(evaluated, noise):
     assert row.by_group.rank_biserial is None
 
 
+def test_drawn_exchanges_give_no_p_below_the_least_that_there_is(evaluated):
+    """Seven of 57 groups differ, so that p is 2/128; of 10,000 drawn exchanges some samples hold fewer."""
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    one = np.full(57, 0.5)
+    pair = [made_up(template, v, range(57)) for v in (one, one + 0.1 * (np.arange(57) < 7))]
+    drawn = [compare_runs(pair, ["dice"], seed=seed)[0] for seed in range(8)]
+    assert {row.least_p for row in drawn} == {2 / 128}
+    assert min(row.p_permutation for row in drawn) == 2 / 128
+    assert max(row.p_permutation for row in drawn) < 0.02
+
+
 def test_a_named_family_is_corrected_alone(evaluated):
     runs, folders = evaluated
     pair = [find_run(folder, runs) for folder in folders[:2]]
