@@ -65,7 +65,7 @@ def test_an_interruption_while_the_program_is_imported_ends_like_any_other(monke
 
 def test_an_interruption_that_a_library_turns_into_another_error_is_one(monkeypatch, capsys):
     """As numpy does where Ctrl-C meets it while it is loaded, and it is loaded again."""
-    before = signal.getsignal(signal.SIGINT)
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
 
     def swallowed(arguments, **settings):
         try:
@@ -75,11 +75,14 @@ def test_an_interruption_that_a_library_turns_into_another_error_is_one(monkeypa
 
     monkeypatch.setattr(command_line, "app", swallowed)
     monkeypatch.setattr(sys, "argv", ["medbench", "models"])
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, outside)
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip() == LINE
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_before_an_interruption_is_waited_for_next_to_nothing_is_imported():

@@ -62,6 +62,47 @@ def test_the_hint_at_a_setting_is_of_its_own_option(words, hint, command):
 
 
 @pytest.mark.parametrize(
+    ("words", "first", "second"),
+    [
+        (
+            ("run", "--plugin", "x", "-m", "a", "-c", "b"),
+            "No such option: --plugin. [option.unknown]",
+            "It stands before the verb: medbench --plugin … run …",
+        ),
+        (
+            ("data", "check", "x", "--plugin", "y"),
+            "No such option: --plugin. [option.unknown]",
+            "It stands before the verb: medbench --plugin … data check …",
+        ),
+        (
+            ("metrics", "compare", "nosuch", "other"),
+            "nosuch: there is no such file. [data.missing]",
+            "Check the path.",
+        ),
+        (
+            ("submit", "host", "-c", "psfhs", "--platform", "grand-challenge", "--packages", "foo"),
+            "--packages foo: 'foo' is not one of 'index', 'vendored', 'base'. [option.value]",
+            "See 'medbench submit host --help'.",
+        ),
+        (
+            ("export", "-m", "dssau_net.test", "-o", "x.onnx", "--weights", "none", "--classes", "0"),
+            "--classes names 0, and a network answers with two or more, the background included. "
+            "[predict.classes]",
+            "For one structure: --classes background,polyp, or 2.",
+        ),
+        (
+            ("pretrain", "--recipe-set", "epoch=2"),
+            "There is no recipe setting named 'epoch'. [recipe.setting]",
+            "Did you mean epochs, warmup_epochs, second_epochs?",
+        ),
+    ],
+)
+def test_a_slip_is_told_by_what_it_is(words, first, second, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(*words).err.splitlines() == [f"error: {first}", f"hint:  {second}"]
+
+
+@pytest.mark.parametrize(
     ("words", "code"),
     [
         (("-c", "kpis_slide", "--tiling", "patch_px=abc"), "inference.setting"),

@@ -371,6 +371,33 @@ def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     assert error.value.code == "model.axes"
 
 
+def test_an_export_says_the_modalities_of_its_channels_and_others_are_refused(ours):
+    from medbench.models.local import probe
+    from medbench.models.local.exported import Exported
+    from medbench.models.local.names import LocalModel
+    from medbench.running.export import _facts
+
+    predictor = medbench.load_predictor(
+        "net.py:Three",
+        weights="none",
+        classes=2,
+        modalities=("t1", "flair"),
+        inference=Inference(image_size=16),
+    )
+    assert _facts(predictor.setup)["modalities"] == [["t1"], ["flair"]]
+    facts, model = Exported(modalities=(("t1",), ("t2f", "flair"))), LocalModel("file:n.pt", "file", "n.pt")
+    for own, fits in (
+        ([["T1"], ["FLAIR"]], True), ([["flair"], ["t1"]], False), ([["t1"], ["t2"]], False), ([], True),
+    ):  # fmt: skip
+        needs = probe.Needs("label_map", ("background", "tumour"), ("volume",), own)
+        if fits:
+            probe._check_modalities(model, facts, needs)
+            continue
+        with pytest.raises(MedbenchError, match="learnt from t1, t2f; the challenge has") as caught:
+            probe._check_modalities(model, facts, needs)
+        assert caught.value.code == "weights.other_modalities"
+
+
 def test_a_foreign_export_needs_a_stated_contract(ours):
     torch = pytest.importorskip("torch")
     network = torch.nn.Conv2d(3, 2, 1)

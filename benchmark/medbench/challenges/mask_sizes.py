@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeVar
 from medbench.challenges.exchange import size_text
 from medbench.core.errors import MedbenchError
 from medbench.core.text import named
-from medbench.io import images, raster
+from medbench.io import hdf5, images, raster
 from medbench.io.gate.expected import handed_in
 
 READERS = 4
@@ -141,8 +141,12 @@ def sized(read: Callable[[], S], path: Path, axes: int, check: Callable[[Sequenc
         prediction = read()
     except MedbenchError as error:
         suffix = images.suffix_of(path)
-        of_volumes = suffix in images.VOLUME_SUFFIXES and error.code == "data.not_a_label_map"
-        if of_volumes or (error.code in OF_VALUES and suffix in images.SUFFIXES):
+        fractions = error.code == "data.not_a_label_map"
+        if suffix in hdf5.SUFFIXES and (fractions or error.code in OF_VALUES):
+            check(hdf5.read_shapes(path)["label"])
+        elif suffix in images.SUFFIXES and (
+            error.code in OF_VALUES or (fractions and suffix in images.VOLUME_SUFFIXES)
+        ):
             check(_shape(path, axes))
         raise
     check(prediction.shape)

@@ -58,8 +58,8 @@ def command(
         refuse_ignored(context, ("workers",), "with --scheduler", "The cluster's workers are taken.")
     if cost_only:
         refuse_ignored(context, ("output", "shard", "quick", "again", "as_json"), "with --cost")
-    local = present_device(device) if scheduler is None else device
     part = Shard.parse(shard) if shard else None
+    local = present_device(device) if scheduler is None else device
     conditions = Conditions(output, local, workers, scheduler, part, quick, again)
     progress = ConsoleProgress()
     plan = plan_study(study, progress)

@@ -105,21 +105,24 @@ def pretrain(
     """
     from medbench.training.hardware import Hardware as DefaultHardware
     from medbench.training.hardware import present_hardware
-    from medbench.training.pair_data import PairImages
-    from medbench.training.pretraining_fit import PairLearner, fit_pairs
-    from medbench.training.pretraining_judge import judge
-    from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
     from medbench.training.result_files import training_summary
 
     progress = progress if progress and is_first_process() else SilentProgress()
-    hardware = present_hardware(hardware or DefaultHardware())
+    hardware = hardware or DefaultHardware()
+    hardware.check()
     check_options(model_entry(request.network), request.options)
-    tokenizer = load_tokenizer(request.tokenizer) if request.tokenizer else None
     for path in (request.text_weights, request.image_weights):
         if path is not None and not path.exists():
             raise MedbenchError("weights.missing", f"{path}: there is no such file.", "Check its path.")
     recipe = load_pretraining_recipe(request.recipe or own_recipe(request), request.recipe_changes)
     _check_length(request, recipe)
+    hardware = present_hardware(hardware)
+    from medbench.training.pair_data import PairImages
+    from medbench.training.pretraining_fit import PairLearner, fit_pairs
+    from medbench.training.pretraining_judge import judge
+    from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
+
+    tokenizer = load_tokenizer(request.tokenizer) if request.tokenizer else None
     data = resolve_data(load_challenge(DATA_SET), request.data, progress)
     pairs = _read(data, progress)
     facts = _facts(request, recipe, data, pairs, hardware)

@@ -36,6 +36,7 @@ class Exported:
         axes: 2 or 3, spatial; 0 where the file does not say.
         channels: of its input; 0 where the file leaves them open.
         side: of its input; 0 where the file leaves it open.
+        modalities: of its channels, with all names of each; empty where the file does not say.
     """
 
     contract: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Exported:
     axes: int = 0
     channels: int = 0
     side: int = 0
+    modalities: tuple[tuple[str, ...], ...] = ()
 
 
 def read_facts(path: Path) -> Exported:
@@ -64,7 +66,12 @@ def read_facts(path: Path) -> Exported:
         tuple(facts.get("classes", ())),
         str(facts.get("task", "label_map")),
         int(facts.get("axes", 0)),
+        modalities=_modalities(facts),
     )
+
+
+def _modalities(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(map(str, names)) for names in facts.get("modalities", ()))
 
 
 def _embedded(text: str | bytes, path: Path) -> dict[str, Any]:
@@ -73,6 +80,7 @@ def _embedded(text: str | bytes, path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(text)
         fits = isinstance(facts, dict) and isinstance(facts.get("contract", {}), dict)
+        fits = fits and all(isinstance(names, list) for names in facts.get("modalities", ()))
     except ValueError:
         fits = False
     if not fits:
@@ -146,6 +154,7 @@ def _of_onnx(path: Path) -> Exported:
         len(shape) - 2,
         channels,
         next(iter(sides), 0),
+        _modalities(facts),
     )
 
 
