@@ -161,6 +161,18 @@ def test_five_hundred_identical_pairs_differ_by_nothing(evaluated, noise):
     assert row.by_group.rank_biserial is None
 
 
+def test_drawn_exchanges_give_no_p_below_the_least_that_there_is(evaluated):
+    """Seven of 57 groups differ, so that p is 2/128; of 10,000 drawn exchanges some samples hold fewer."""
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    one = np.full(57, 0.5)
+    pair = [made_up(template, v, range(57)) for v in (one, one + 0.1 * (np.arange(57) < 7))]
+    drawn = [compare_runs(pair, ["dice"], seed=seed)[0] for seed in range(8)]
+    assert {row.least_p for row in drawn} == {2 / 128}
+    assert min(row.p_permutation for row in drawn) == 2 / 128
+    assert max(row.p_permutation for row in drawn) < 0.02
+
+
 def test_a_named_family_is_corrected_alone(evaluated):
     runs, folders = evaluated
     pair = [find_run(folder, runs) for folder in folders[:2]]
@@ -249,6 +261,28 @@ def test_groups_weighted_by_the_challenge_are_exchanged_as_it_aggregates(evaluat
     assert row.interval.low < row.difference < row.interval.high
     assert row.interval.method == FIRST_ORDER
     assert any("the interval a first-order one" in line for line in _legend([row]))
+
+
+def test_groups_without_a_case_of_a_class_leave_its_interval_alone(evaluated, monkeypatch):
+    """The share of a class's cases that are right, of which only the first eight groups have any."""
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(2)
+    one, other = rng.uniform(0.4, 0.9, 30), rng.uniform(0.5, 0.95, 30)
+
+    def of_class(self, metric, rows):
+        values = np.array([row.scores[metric.name].value for row in rows])
+        counts = np.array([int(row.case[1:]) < 8 for row in rows], float)
+        return lambda w: (w * counts) @ values / np.maximum((w * counts).sum(-1), 1e-9)
+
+    monkeypatch.setattr(type(CHALLENGE.scorer), "statistic", of_class)
+    (all_groups,) = compare_runs([made_up(template, v, range(30)) for v in (one, other)], ["dice"])
+    (its_own,) = compare_runs([made_up(template, v[:8], range(8)) for v in (one, other)], ["dice"])
+    assert (all_groups.groups, its_own.groups) == (30, 8)
+    assert all_groups.difference == pytest.approx(its_own.difference)
+    assert all_groups.interval.low == pytest.approx(its_own.interval.low)
+    assert all_groups.interval.high == pytest.approx(its_own.interval.high)
+    assert all_groups.p_permutation == pytest.approx(its_own.p_permutation, abs=0.02)
 
 
 def test_cases_without_a_value_in_one_run_are_counted_out(evaluated):

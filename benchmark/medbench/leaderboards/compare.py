@@ -283,11 +283,14 @@ def _difference(
         p = paired.exchange_p(parts.contributions, parts.signs)
     else:
         p = paired.pooled_exchange_p(pair.exchanged, parts.signs, difference, parts.noise)
+    least = paired.least_p(parts.differing, pair.groups)
+    if pair.groups > paired.EXACT_GROUPS:
+        p = max(p, least)  # which drawn exchanges may miss by chance
     return dataclasses.replace(
         bare,
         interval=interval_of(parts, pair.metric),
         p_permutation=p if pair.groups > 1 else None,
-        least_p=paired.least_p(parts.differing, pair.groups),
+        least_p=least,
         margin=margin,
         p_equivalence=_equivalence(difference, parts.without, margin),
         by_group=None if pair.metric.pooled or pair.metric.signed else _by_group(pair),
