@@ -17,15 +17,6 @@ from medbench.running.declaring import Wishes, declare
 from medbench.running.evaluate import evaluate
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty working folder, with private runs and boards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
-    return tmp_path
-
-
 def _draw(folder, count=10, *, size=(24, 32), channels=3, value=255, patients=5):
     generator = np.random.default_rng(0)
     for index in range(count):
@@ -258,6 +249,10 @@ def test_folders_of_classes_and_a_table_of_paths(place):
             raster.write_image(place / "csv" / f"{name}{index}.png", image)
             lines.append(f"{name}{index}.png,{name},q{index}")
     (place / "csv/cases.csv").write_text("\n".join(lines) + "\n")
+    for folder in ("cls", "csv"):
+        with pytest.raises(MedbenchError, match="names the values of label maps") as caught:
+            declare(place / folder, "ours", Wishes(labels={"a": 1, "b": 2}))
+        assert caught.value.code == "option.ignored"
     declare(place / "cls", "by_folder")
     declare(place / "csv", "by_table")
     for name in ("by_folder", "by_table"):

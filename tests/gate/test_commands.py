@@ -441,6 +441,13 @@ def test_ignored_option(tmp_path, monkeypatch, capsys, options):
     assert "has no effect" in capsys.readouterr().err
 
 
+def test_a_rename_that_changes_no_name_is_refused(psfhs):
+    made_release, predictions = psfhs
+    with pytest.raises(MedbenchError, match=r"no name holds '\.png', for example \d+\.mha") as caught:
+        evaluate("psfhs", predictions, data=made_release.root, rename=(".png", "_pred.png"))
+    assert caught.value.code == "option.ignored"
+
+
 def test_tilde(psfhs, tmp_path, monkeypatch):
     made_release, predictions = psfhs
     monkeypatch.setenv("HOME", str(tmp_path / "me"))

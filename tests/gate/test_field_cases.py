@@ -363,6 +363,23 @@ def test_video_of_ffmpeg_with_a_pause(tmp_path):
         assert refused(video.read_frames, path) == "file.corrupt"
 
 
+def test_frames_of_a_turned_video_are_as_stored_for_every_reader(tmp_path):
+    """Telephones store frames on their side and say how to turn them; one of two decoders does so."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=25:duration=0.4", "-c:v", "mpeg4", str(plain)]
+    turn = ["-display_rotation", "90", "-i", str(plain), "-c", "copy", str(turned)]
+    for words in (source, turn):
+        subprocess.run([ffmpeg, "-y", "-loglevel", "error", *words], check=True)
+    assert np.array_equal(video.read_frames(turned), video.read_frames(plain))
+    assert video.frame_size(turned) == video.frame_size(plain) == (64, 96)
+    pytest.importorskip("av")
+    from medbench.io.video_stream import video_facts
+
+    facts = video_facts(turned)
+    assert (facts.height, facts.width) == (64, 96)
+
+
 def test_no_voxel_size_is_no_voxel_size(tmp_path):
     """Distances in mm need sizes that the file states; a library's default of 1 is not one."""
     (tmp_path / "a.mha").write_bytes(made.metaimage(spacing=None))

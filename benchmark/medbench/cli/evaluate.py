@@ -198,7 +198,7 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
         workers = stack.enter_context(own)
         if part is None:
             result = evaluate_request(request, scoring(request, workers), ConsoleProgress())
-            show_finished(result, as_json)
+            show_finished(result, as_json, request.leaderboards)
             return result.exit_code
         shard_scores = score_shard(request, part, workers, ConsoleProgress())
     return show_shard(part, shard_scores, as_json)

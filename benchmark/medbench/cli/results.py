@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from medbench.cli.console import print_json, print_table
+from medbench.core.folders import leaderboards_folder
 from medbench.core.text import counted
 from medbench.records.reading import Finished
 from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables, result_title
@@ -14,8 +17,14 @@ from medbench.running.shard import Shard
 from medbench.statistics.intervals import LEAST_GROUPS
 
 
-def show_finished(result: Finished, as_json: bool) -> None:
-    """Print the result table with its denominators, or the record as JSON."""
+def show_finished(result: Finished, as_json: bool, leaderboards: Path | None = None) -> None:
+    """Print the result table with its denominators, or the record as JSON.
+
+    Args:
+        result: the finished run.
+        as_json: whether to print JSON.
+        leaderboards: folder of the boards, as the command was told; the usual one if not.
+    """
     record = result.record
     if as_json:
         own = {"folder": str(result.folder), "repeat": result.command}
@@ -46,6 +55,9 @@ def show_finished(result: Finished, as_json: bool) -> None:
         typer.echo(f"Repeat: {result.command}")
     typer.echo(f"Record: {result.folder / 'record.json'}")
     typer.echo(f"Report: {result.folder / 'report.html'}")
+    board = (leaderboards or leaderboards_folder()) / record.challenge.name / "index.html"
+    if _is_whole_split(result) and board.is_file():
+        typer.echo(f"Board: {board}")
 
 
 def show_shard(shard: Shard, result: ShardScores, as_json: bool) -> int:
@@ -66,8 +78,13 @@ def _say_what_was_done(result: Finished) -> None:
     elif result.resumed:
         were = "was" if result.resumed == 1 else "were"
         typer.echo(f"{counted(result.resumed, 'case')} {were} finished by an earlier call and kept.")
-    if (pattern := result.record.settings.get("cases", "*")) != "*":
+    if not _is_whole_split(result):
+        pattern = result.record.settings["cases"]
         typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
+
+
+def _is_whole_split(result: Finished) -> bool:
+    return bool(result.record.settings.get("cases", "*") == "*")
 
 
 def show_combinations(combinations: Combinations, as_json: bool) -> None:

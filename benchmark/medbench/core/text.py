@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -22,6 +23,17 @@ _POLICY = (
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`", "](": "]\\("}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SIGN = re.compile(r"[-+\u2212](?=$|[\s),;/])|[<>\u2264\u2265]")
+"""A sign that tells names apart: after a word, as in HER2+, or of an order."""
+_SIGN_WORDS = {
+    "-": "minus",
+    "\u2212": "minus",
+    "+": "plus",
+    "<": "less",
+    ">": "more",
+    "\u2264": "most",
+    "\u2265": "least",
+}
 
 
 def content_policy(style: str, script: str) -> str:
@@ -60,6 +72,27 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
         )
     )
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def plain_name(name: str) -> str:
+    """Letters and digits of a name in lower case, and the signs that tell names apart.
+
+    Names that Unicode composes in different ways are the same.
+
+    >>> plain_name("Non-enhancing core"), plain_name("HER2+") == plain_name("HER2-")
+    ('nonenhancingcore', False)
+    """
+    words = _SIGN.sub(lambda sign: _SIGN_WORDS[sign[0]], composed(name))
+    return "".join(letter for letter in words.casefold() if letter.isalnum())
+
+
+def composed(name: str) -> str:
+    """The name with letters and their accents in one, as all but macOS write names of files.
+
+    >>> composed("Mu\u0308ller") == "M\u00fcller"
+    True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -17,7 +17,6 @@ from medbench.io.video_stream import iterate_frames
 from medbench.metrics.tasks.long_segmentation import segment_features
 
 Sampling = Literal["every_15th", "two_a_second"]
-SAMPLINGS: tuple[Sampling, ...] = ("every_15th", "two_a_second")
 _STEP, _INTERVAL_S = 15, 0.5
 
 

@@ -18,7 +18,7 @@ from medbench.core.registry import nearest_names
 from medbench.core.text import counted, printable
 from medbench.inference.facts import read_facts
 from medbench.inference.wrappers import dictionaries, peelings, unwrapped, wholes
-from medbench.models.checkpoint_files import safetensors_texts, stored_values
+from medbench.models.checkpoint_files import refuse_infinite, safetensors_texts, stored_values
 
 if TYPE_CHECKING:
     import torch
@@ -99,25 +99,6 @@ def no_such_checkpoint(path: Path, words: Sequence[str] = ()) -> MedbenchError:
     also = f" Expected a file, {' or '.join(words)}." if words else ""
     advice = f"Did you mean {near[0]}?" if near else "Check --weights."
     return MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", advice + also)
-
-
-def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Refuse weights that no training leaves that went well.
-
-    Raises:
-        MedbenchError: ``weights.not_finite`` naming the first parameter with NaN or infinity.
-    """
-    import torch
-
-    for name, tensor in state.items():
-        values = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(values).all()):
-            raise MedbenchError(
-                "weights.not_finite",
-                f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "
-                "nonsense.",
-                "The training diverged or the file was damaged: use another checkpoint.",
-            )
 
 
 def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

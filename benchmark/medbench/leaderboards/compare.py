@@ -190,7 +190,7 @@ def interval_of_difference(
     if pair is None:
         return bare.difference, bare.interval
     parts = parts_of(pair, *_known(bare), seed)
-    return bare.difference, interval_of(parts.contributions, parts.signs, pair.metric)
+    return bare.difference, interval_of(parts, pair.metric)
 
 
 def _check_margin(margin: float | None, columns: Sequence[MetricSpec]) -> None:
@@ -285,7 +285,7 @@ def _difference(
         p = paired.pooled_exchange_p(pair.exchanged, parts.signs, difference, parts.noise)
     return dataclasses.replace(
         bare,
-        interval=interval_of(parts.contributions, parts.signs, pair.metric),
+        interval=interval_of(parts, pair.metric),
         p_permutation=p if pair.groups > 1 else None,
         least_p=paired.least_p(parts.differing, pair.groups),
         margin=margin,

@@ -117,15 +117,17 @@ def parts_of(pair: Pair, one: float, other: float, seed: int) -> Parts:
     return Parts(parts, False, without, differing, signs, noise)
 
 
-def interval_of(parts: paired.Contributions | None, signs: Array, metric: MetricSpec) -> Interval:
+def interval_of(parts: Parts, metric: MetricSpec) -> Interval:
     """The interval of the difference, within the range that differences have."""
-    if parts is None:
+    if parts.contributions is None:
         return Interval(0.0, 0.0, paired.IDENTICAL)
-    if not np.isfinite(parts.values).all():
+    if not np.isfinite(parts.contributions.values).all():
         return Interval(None, None, "undefined when one of the groups is left out")
     low, high = metric.bounds
     size = None if low is None or high is None else high - low
-    interval = paired.exchange_interval(parts, signs, size)
+    interval = paired.exchange_interval(parts.contributions, parts.signs, size)
+    if not parts.plain and interval.method == paired.INVERSION:
+        interval = dataclasses.replace(interval, method=paired.FIRST_ORDER)
     if size is None or interval.low is None or interval.high is None:
         return interval
     return dataclasses.replace(interval, low=max(-size, interval.low), high=min(size, interval.high))

@@ -63,8 +63,8 @@ def _intervals(board: Board) -> list[str]:
     methods = sorted({cell.method for cell in cells if cell.method})
     how = f" ({'; '.join(methods)})" if methods else ""
     brackets = (
-        "Brackets beside a value: its 95 % interval over groups of cases (patients, sequences, videos), each "
-        f"from the values with one group left out{how}. "
+        "Brackets beside a value: its 95 % confidence interval over groups of cases (patients, sequences, "
+        f"videos), from the values with one group left out{how}. "
         if cells
         else ""
     )

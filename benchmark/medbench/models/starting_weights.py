@@ -13,7 +13,7 @@ from medbench.core.files import read_bytes
 from medbench.core.folders import at_home
 from medbench.core.machine import memory_bytes
 from medbench.core.text import counted
-from medbench.models.checkpoint_files import stored_values
+from medbench.models.checkpoint_files import refuse_infinite, stored_values
 
 
 def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
@@ -25,7 +25,7 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
 
     Raises:
         MedbenchError: ``weights.missing``, ``file.too_large`` for one of more than half of the memory,
-            ``weights.unsafe``, ``weights.corrupt`` or ``weights.not_a_state_dict``.
+            ``weights.unsafe``, ``weights.corrupt``, ``weights.not_a_state_dict`` or ``weights.not_finite``.
     """
     path = at_home(path)
     if not path.is_file():
@@ -39,6 +39,7 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
         raise MedbenchError(
             "weights.not_a_state_dict", f"{path}: holds no names of parameters.", f"Check {option}."
         )
+    refuse_infinite(parameters, str(path))
     return parameters
 
 

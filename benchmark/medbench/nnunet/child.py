@@ -265,7 +265,9 @@ def _load_safely(trainer: nnUNetTrainer, path: Path) -> None:
     import torch
 
     from medbench.nnunet.files import harmless_types
+    from medbench.training.result_files import check_state
 
+    check_state(path)
     load = torch.load
 
     def load_plain(file: Any, **options: Any) -> Any:

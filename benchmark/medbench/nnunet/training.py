@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.core.finite import is_finite
 from medbench.core.progress import Progress
 from medbench.core.text import counted
 from medbench.models.devices import visible_cuda
@@ -187,7 +188,6 @@ class Nnunet:
     @staticmethod
     def _finish(order: TrainingOrder, model_folder: Path, weights: Path, count: int) -> dict[str, Any]:
         """Write the medbench checkpoint from nnU-Net's; the content of ``training.json``."""
-        import torch
 
         from medbench.inference.weights import save_checkpoint
         from medbench.nnunet.files import CHECKPOINTS, FACTS_KEY, read_network
@@ -195,7 +195,7 @@ class Nnunet:
         recipe: NnunetRecipe = order.recipe
         checkpoints = {str(fold): model_folder / f"fold_{fold}" / CHECKPOINTS[0] for fold in recipe.fold_list}
         state, facts = read_network(model_folder, checkpoints, str(model_folder))
-        if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        if not all(map(is_finite, state.values())):
             raise MedbenchError(
                 "training.diverged",
                 f"{order.folder}: training ended with infinite weights.",

@@ -145,6 +145,12 @@ def _unnamed(labels: object) -> list[str]:
 
 def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
     entries = dict(result.entries)
+    if wishes.labels and entries["task"] != "segmentation":
+        raise MedbenchError(
+            "option.ignored",
+            "--labels has no effect: it names the values of label maps, and there are none.",
+            "Leave it out; names of classes are those of the data.",
+        )
     if wishes.labels:
         own = entries.get("labels")
         values_with_name = {0, *wishes.labels.values()}

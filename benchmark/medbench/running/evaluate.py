@@ -33,6 +33,7 @@ from medbench.running.data import choose_cases, resolve_data
 from medbench.running.finishing import store
 from medbench.running.handed_in import check_given, located, opened_predictions, unused_notes
 from medbench.running.loop import score_predictions
+from medbench.running.pairs import refuse_rename
 from medbench.running.references import add_references
 from medbench.running.request import CaseRequest, ScoreKeywords, request_fields
 
@@ -189,6 +190,7 @@ def opened_subject(request: Evaluation, progress: Progress) -> Iterator[tuple[Su
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     subject = Subject(challenge, data, split, cases, manifest_sha256(data.root, cases))
+    refuse_rename(request.rename, [Path(challenge.exchange.prediction_name(case)).name for case in cases])
     with opened_predictions(challenge, cases, request.predictions, request.rename) as predictions:
         yield subject, predictions
 

@@ -268,7 +268,8 @@ def _probed(
     require_package("torch")
     task, classes = next(iter(demands.items()))
     forms = tuple(challenge.exchange.inputs)
-    needs = Needs(task, classes, forms, len(challenge.card.modalities), image_size)
+    modalities = [(key, *others) for key, others in challenge.card.modalities.items()]
+    needs = Needs(task, classes, forms, modalities, image_size)
     return probed(entry, needs, options)
 
 

@@ -17,6 +17,7 @@ from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.registry import unknown_name
 from medbench.core.text import counted_are
+from medbench.io.gate.listing import visible_paths
 from medbench.models import model_entry
 from medbench.models.registry import check_options
 from medbench.running.data import resolve_data
@@ -240,7 +241,7 @@ def _shown(path: Path | None) -> str:
     """Name and hash of a file or folder that was given; ``none`` where none was."""
     if path is None:
         return "none"
-    files = sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+    files = [child for child in visible_paths(path, "**/*") if child.is_file()] if path.is_dir() else [path]
     digest = sha256_json([[file.name, sha256_file(file)] for file in files])
     return f"{path.name} {digest[:16]}"
 

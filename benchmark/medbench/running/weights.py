@@ -19,7 +19,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.weights import load_checkpoint
 from medbench.models import model_entry
 from medbench.running.kept_weights import say_other_threads
-from medbench.running.learnt_classes import differing_classes
+from medbench.running.learnt_classes import differing_classes, differing_modalities
 from medbench.running.networks import INPUT, NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
 from medbench.running.start import split_start
@@ -208,6 +208,29 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
             f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts.get('challenge')}); "
             f"{challenge.title} has {', '.join(own)}.",
             "Use weights that learnt these classes in this order.",
+        )
+
+
+def refuse_other_modalities(challenge: Challenge, weights: Weights) -> None:
+    """Refuse weights that learnt from other modalities, or from the same in another order of the channels.
+
+    Raises:
+        MedbenchError: ``weights.other_modalities`` with both lists.
+    """
+    name = weights.facts.get("challenge")
+    if name in (None, challenge.name) or not challenge.card.modalities:
+        return
+    try:
+        differing = differing_modalities(load_challenge(name), challenge)
+    except MedbenchError:  # a challenge that is not known here
+        return
+    if differing is not None:
+        other, own = differing
+        raise MedbenchError(
+            "weights.other_modalities",
+            f"{weights.path}: learnt from {', '.join(other)} ({name}); {challenge.title} has "
+            f"{', '.join(own)}.",
+            "Use weights that learnt from these modalities in this order.",
         )
 
 

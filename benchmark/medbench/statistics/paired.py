@@ -2,7 +2,9 @@
 
 The two runs' results are exchanged group by group. For a mean over cases this turns the sign of the group's
 contribution to the difference, so that one sum of signed contributions gives the p-value, and the differences
-that the same test does not refute are the interval: it excludes 0 exactly when p is at most 0.05.
+that the same test does not refute are the interval: it excludes 0 exactly when p is at most 0.05. For any
+other statistic, such as the F1 of all frames, the test exchanges the groups themselves, and the interval is
+that of the statistic's pseudo-values.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ EXACT_GROUPS = 13
 """Groups up to which all exchanges are gone through; beyond, ``PERMUTATIONS`` are drawn."""
 LEVEL = 0.05
 INVERSION = "exchange test inverted, by group"
+FIRST_ORDER = "exchange test inverted on pseudo-values, by group"
+"""For what is no mean over cases: its p is exact and this interval is not, so that they may disagree."""
 IDENTICAL = "the runs agree in every group"
 _MEMORY_ELEMENTS = 2_000_000
 

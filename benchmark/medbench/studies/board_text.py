@@ -20,7 +20,9 @@ NOTES = (
     "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % "
     "range when the groups of cases are resampled, each with all its seeds; of fewer than six groups the "
     "range is too narrow, and there is no interval.",
-    "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns.",
+    "p: two-sided permutation test by group, p (Holm) corrected over all pairs and headline columns; the "
+    "intervals are not corrected. Groups are exchanged with all their seeds: intervals and p say how a "
+    "difference varies over other cases, ± how a column varies over trainings.",
     "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in "
     "both the first column and cost.",
 )

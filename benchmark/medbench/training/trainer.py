@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.first_process import is_first_process
 from medbench.training.hardware import Hardware
+from medbench.training.result_files import check_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -53,8 +54,11 @@ def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: 
     wait for each other there.
 
     Raises:
+        MedbenchError: as :func:`medbench.training.result_files.check_state`.
         KeyboardInterrupt: when the user or the system interrupts.
     """
+    if resume is not None:
+        check_state(resume)
     trainer._signal_connector._sigterm_notifier_fn = _interrupt  # type: ignore[method-assign,assignment]
     with _interrupted_by_sigterm():
         before = signal.getsignal(signal.SIGINT)

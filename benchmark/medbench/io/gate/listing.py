@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.core.text import composed
 from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.refusal import Refusal
 
@@ -103,6 +104,27 @@ def is_metadata(name: str) -> bool:
     [True, True, True, False]
     """
     return name.startswith(".") or name.lower() in _METADATA
+
+
+def visible_paths(folder: Path, pattern: str) -> list[Path]:
+    """What a pattern matches below a folder, sorted, without metadata of file systems and archives."""
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if not any(is_metadata(part) for part in path.relative_to(folder).parts)
+    )
+
+
+def present(path: Path) -> Path | None:
+    """What lies at a path, also under a name that Unicode composes in another way; ``None`` for nothing."""
+    if os.path.lexists(path):
+        return path
+    if path.name.isascii() or not path.parent.is_dir():
+        return None
+    name = composed(path.name)
+    return next(
+        (path.with_name(one) for one in sorted(os.listdir(path.parent)) if composed(one) == name), None
+    )
 
 
 def check_alone(path: Path, suffixes: Collection[str]) -> None:
