@@ -55,7 +55,7 @@ def table_lines(text):
     return [line for line in text.splitlines() if line[:1] in "┏┃┡│└"]
 
 
-@pytest.mark.parametrize("name", ["acdc", "kpis_patch", "tvsum"])
+@pytest.mark.parametrize("name", ["acdc", "kpis_patch", "tvsum", "psfhs", "hc18", "brain_tumor_mri"])
 def test_boards_fit_into_a_terminal_of_eighty_columns_and_lose_nothing(name, monkeypatch):
     """Field case: costs beside the scores made lines of 178 columns, which terminals break."""
     monkeypatch.setenv("COLUMNS", "80")

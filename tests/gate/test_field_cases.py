@@ -15,10 +15,10 @@ import tifffile
 
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, nifti_mha, raster, video
-from medbench.io.gate.listing import list_folder
-from medbench.io.gate.refusal import Refusal
+from medbench.io.gate.listing import check_alone, list_folder
 from medbench.io.geometry import check_geometry
 from medbench.io.images import SUFFIXES, read_labels
+from medbench.running.handed_in import alike_hint
 
 
 def dice(reference, prediction, label=1):
@@ -239,13 +239,10 @@ def test_twin_nii(tmp_path):
     nibabel.save(nibabel.Nifti1Image(predicted, np.eye(4)), tmp_path / "c4.nii.gz")
     nibabel.save(nibabel.Nifti1Image(reference, np.eye(4)), tmp_path / "c4.nii")
     assert dice(reference.T, read_labels(tmp_path / "c4.nii.gz").array) == pytest.approx(0.8)
+    with pytest.raises(MedbenchError, match=r"could be the case, and so could c4\.nii beside it") as error:
+        check_alone(tmp_path / "c4.nii.gz", SUFFIXES)
+    assert error.value.code == "file.ambiguous"
     listing = list_folder(tmp_path, SUFFIXES)
-    assert listing.named("c4.nii.gz").path == tmp_path / "c4.nii.gz"
-    assert [entry.name for entry in listing.unused(["c4.nii.gz"])] == ["c4.nii"]
-    ambiguous = listing.of_case("c4")
-    assert isinstance(ambiguous, Refusal)
-    assert ambiguous.code == "file.ambiguous"
-    assert "c4.nii and c4.nii.gz" in ambiguous.facts
     assert [[entry.name for entry in group] for group in listing.twins()] == [["c4.nii", "c4.nii.gz"]]
 
 
@@ -312,11 +309,9 @@ def test_the_one_folder_at_the_top_of_an_archive_is_opened(tmp_path):
 
 def test_a_name_that_differs_by_case_only_is_hinted(tmp_path):
     (tmp_path / "Case1.PNG").write_bytes(made.png())
-    listing = list_folder(tmp_path, SUFFIXES)
-    for answer in (listing.named("case1.png"), listing.of_case("case1")):
-        assert isinstance(answer, Refusal)
-        assert "Case1.PNG differs by case only" in answer.hint
-    assert listing.of_case("Case1").path == tmp_path / "Case1.PNG"
+    assert alike_hint(tmp_path, "case1.png") == "; Case1.PNG differs by case only"
+    (entry,) = list_folder(tmp_path, SUFFIXES).entries
+    assert (entry.stem, entry.path) == ("Case1", tmp_path / "Case1.PNG")
 
 
 def test_video_frame_count(tmp_path):

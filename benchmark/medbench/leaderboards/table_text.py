@@ -7,6 +7,9 @@ from medbench.leaderboards.boards import Board, Cell, Entry, Table
 from medbench.records.reading import UNSEALED
 from medbench.records.tables import heading, interval, number
 
+LOST = "failed or missing"
+"""Heading of the column of cases without a usable prediction."""
+
 
 def text(cell: Cell | None, metric: MetricSpec) -> str:
     """A cell as text: value and interval, or a dash."""
@@ -18,7 +21,7 @@ def text(cell: Cell | None, metric: MetricSpec) -> str:
 
 def headings(table: Table) -> list[str]:
     """Headings of a table's columns."""
-    last = ["source"] if table.kind == "published" else [*table.cost_headings, "failed or missing", "run"]
+    last = ["source"] if table.kind == "published" else [*table.cost_headings, LOST, "run"]
     first = ["who"] if table.kind == "published" else ["rank", "model"]
     return [*first, *map(heading, table.metrics), *last]
 

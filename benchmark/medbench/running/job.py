@@ -25,6 +25,7 @@ from medbench.running.networks import NetworkPlan
 from medbench.running.request import Request, RunPlan
 from medbench.running.retraining import how_trained, took
 from medbench.running.setup import Setup
+from medbench.running.start import split_start
 from medbench.running.train import try_options
 from medbench.running.weights import Weights, choose_weights, given_weights, refuse_leak
 
@@ -234,8 +235,8 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
     request_weights = given_weights(plan)
     if request_weights is not None:
         Setup.of(plan, request_weights)
-    elif plan.network.options:
-        try_options(plan.network)
+    elif own := split_start(plan.network.options)[0]:
+        try_options(dataclasses.replace(plan.network, options=own))
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     parts = challenge.release.parts(split)
