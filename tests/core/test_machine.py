@@ -59,7 +59,8 @@ def pages_of_a_program(what: str) -> int:
 def small_pages(monkeypatch):
     """No settings of the machine's owner, and no large pages."""
     monkeypatch.setenv("NUMPY_MADVISE_HUGEPAGE", "0")
-    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
+    own = ("MALLOC_", "GLIBC_TUNABLES", machine.LOW_MEMORY)
+    for name in [name for name in os.environ if name.startswith(own)]:
         monkeypatch.delenv(name)
 
 
@@ -101,6 +102,13 @@ def test_as_much_is_kept_as_the_version_of_glibc_takes(monkeypatch, most, calls)
     machine.keep_freed_memory()
     assert made == calls
     assert (machine._shape_of_kept == ()) == (len({setting for setting, _ in calls}) == 2)
+
+
+def test_a_user_short_of_memory_says_so(monkeypatch):
+    monkeypatch.setenv(machine.LOW_MEMORY, "1")
+    assert pages_of_a_program("command") > ARRAY_PAGES / 2
+    monkeypatch.setenv(machine.LOW_MEMORY, "0")
+    assert pages_of_a_program("command") < ARRAY_PAGES / 100
 
 
 def test_the_users_own_setting_goes_before(monkeypatch):

@@ -7,6 +7,10 @@ import time
 
 import pytest
 
+from medbench.core.errors import MedbenchError
+from medbench.core.progress import SilentProgress
+from medbench.nnunet.training import Nnunet
+
 CHILD = """
 import signal, sys, time
 from medbench.nnunet import child
@@ -46,3 +50,15 @@ def _lives(process):
             return stream.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends no process by a signal")
+def test_the_error_of_a_killed_process_says_how_to_take_less_memory(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(MedbenchError) as caught:
+        Nnunet._run({"workers": 0}, tmp_path, SilentProgress(), {})
+    assert "out of memory" in caught.value.message
+    assert "MEDBENCH_LOW_MEMORY=1" in caught.value.hint

@@ -54,6 +54,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
 _LEAST_KEPT_BYTES = 32 << 20
 """Largest ``M_MMAP_THRESHOLD`` that older versions of glibc take (mallopt(3))."""
+LOW_MEMORY = "MEDBENCH_LOW_MEMORY"
 _shape_of_kept: tuple[int, ...] | None = None
 """Shape of the network's input whose arrays were freed last; ``None`` where freed memory is not kept."""
 
@@ -61,12 +62,14 @@ _shape_of_kept: tuple[int, ...] | None = None
 def keep_freed_memory() -> None:
     """Keep the memory of freed arrays for the arrays to come; large networks need less time by it.
 
-    Otherwise the system takes the pages of large arrays back and clears them for each pass anew. This is for
-    medbench's own programs: it holds for the whole process. Settings by ``MALLOC_…`` and ``GLIBC_TUNABLES``
-    go before; systems without glibc stay as they are.
+    Otherwise the system takes the pages of large arrays back and clears them for each pass anew. A training
+    in 3-D has a higher peak by it: ``speed/memory.md``. This is for medbench's own programs: it holds for the
+    whole process. ``MEDBENCH_LOW_MEMORY=1`` and settings by ``MALLOC_…`` and ``GLIBC_TUNABLES`` go before;
+    systems without glibc stay as they are.
     """
     global _shape_of_kept
     own = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
+    own |= os.environ.get(LOW_MEMORY, "0") not in ("", "0")
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or own:
         return
     import ctypes

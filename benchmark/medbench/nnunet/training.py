@@ -18,6 +18,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
 from medbench.core.finite import is_finite
+from medbench.core.machine import LOW_MEMORY
 from medbench.core.progress import Progress
 from medbench.core.text import counted
 from medbench.models.devices import visible_cuda
@@ -178,11 +179,13 @@ class Nnunet:
                 child.wait()
         path.unlink()
         if code:
-            ending = f"it ended with code {code}" + (", likely out of memory" if code == -9 else "")
+            killed = code == -9
+            ending = f"it ended with code {code}" + (", likely out of memory" if killed else "")
+            less = f", with {LOW_MEMORY}=1 in less memory and more time" if killed else ""
             raise MedbenchError(
                 "nnunet.failed",
                 f"nnU-Net stopped: {reason or ending}.",
-                f"Its own output: {folder / LOG}. Repeat the command to go on.",
+                f"Its own output: {folder / LOG}. Repeat the command to go on{less}.",
             )
 
     @staticmethod
