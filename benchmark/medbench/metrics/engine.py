@@ -115,6 +115,7 @@ def score(
         MedbenchError: ``metric.unknown``, ``metric.array``, ``metric.spacing``, ``metric.shape``,
             ``metric.labels``, ``metric.option`` or ``metric.empty_policy``.
 
+    >>> import numpy as np
     >>> a, b = np.zeros((2, 8, 8), bool)
     >>> a[2:5, 2:5] = True; b[2:5, 3:6] = True
     >>> score("dice", a, b)
@@ -246,6 +247,7 @@ def evaluate_arrays(
     Raises:
         MedbenchError: as :func:`score`; ``metric.family`` for an id that does not compare masks.
 
+    >>> import numpy as np
     >>> a = np.zeros((6, 6), np.uint8); a[1:4, 1:4] = 1; a[4:, 4:] = 2
     >>> scores = evaluate_arrays(a, a.T, ["dice", "hd"], {"both": (1, 2), "two": 2}, spacing_mm=(1, 1))
     >>> scores["two"]["dice"].value, scores["both"]["hd"].value

@@ -179,9 +179,9 @@ class Nnunet:
                 child.wait()
         path.unlink()
         if code:
-            killed = code == -9
-            ending = f"it ended with code {code}" + (", likely out of memory" if killed else "")
-            less = f", with {LOW_MEMORY}=1 in less memory and more time" if killed else ""
+            by_system = code == -9
+            ending = f"it ended with code {code}" + (", likely out of memory" if by_system else "")
+            less = f", with {LOW_MEMORY}=1 in less memory and more time" if by_system else ""
             raise MedbenchError(
                 "nnunet.failed",
                 f"nnU-Net stopped: {reason or ending}.",

@@ -61,7 +61,7 @@ def test_scores_lengths_and_transposed_annotators_are_no_summaries():
         (users, np.where(summary > 0, np.nan, 0), "summary.not_binary"),
         (users, summary * 255, "summary.not_binary"),
         (users, -summary, "summary.not_binary"),
-        (users, summary.astype(int).astype(str), "summary.not_binary"),
+        (users, summary.astype(int).astype(str), "metric.array"),
         (users, summary[::15], "summary.length"),
         (users.T, summary, "summary.length"),
     ):

@@ -55,11 +55,9 @@ def as_summary(values: npt.ArrayLike, what: str = "The summary") -> npt.NDArray[
         return summary
     wrong = ~np.isin(summary, (0, 1))
     if wrong.any():
-        first = summary[wrong].reshape(-1)[0]
-        value = f"{first:g}" if isinstance(first, int | float | np.number) else f"the text '{first}'"
         raise MedbenchError(
             "summary.not_binary",
-            f"{what} holds {value} where a frame is chosen (1) or not (0).",
+            f"{what} holds {summary[wrong].reshape(-1)[0]:g} where a frame is chosen (1) or not (0).",
             "Make a summary of importance scores first: medbench.metrics.tasks.shots.make_summary.",
         )
     return summary.astype(np.bool_)
