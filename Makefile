@@ -8,6 +8,8 @@ PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --di
 
 .PHONY: run test test-full quick tutorials containers clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
+# The row of a sample goes beside the builds, not among the shipped boards.
+run: export MEDBENCH_LEADERBOARDS ?= build/leaderboards
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
 
@@ -86,7 +88,7 @@ setup: .venv/installed
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('medbench needs Python 3.11 or newer; set PYTHON=…' if sys.version_info < (3, 11) else 0)"
-	@echo 'Installing medbench with all extras into .venv, once: some minutes, without a line until it is done.'
+	@echo 'Installing medbench with all extras into .venv, once: 8 GB and some minutes, without a line until it is done.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	touch $@

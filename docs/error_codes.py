@@ -26,6 +26,8 @@ FAMILIES = {
     ".clash": ("model", "metric", "task", "challenge", "platform"),
 }
 """The constant part of codes that a loop or a value completes -> what it fills in."""
+FORMER = {"data.modality_twice": "data.sequence_twice"}
+"""Code -> its name until 2026-11, which stands in records from then."""
 DEPTH = 4
 MOST = 24
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import typer
-from error_codes import error_codes
+from error_codes import FORMER, error_codes
 from metric_figures import bars_svg, namesakes, pair_svg
 
 import medbench
@@ -134,7 +134,8 @@ def errors():
             for messages, hints, file in cases
         ]
         rows.sort(key=lambda row: row[1] == "(as above)")
-        parts.append(f"## {name}\n\n{table(('what it says', 'what to do', 'raised in'), rows)}")
+        former = f"Until 2026-11: `{FORMER[name]}`.\n\n" if name in FORMER else ""
+        parts.append(f"## {name}\n\n{former}{table(('what it says', 'what to do', 'raised in'), rows)}")
     return "\n".join(parts)
 
 

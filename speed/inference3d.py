@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from medbench.core.machine import keep_freed_memory
-from metrics_timing import interleaved, peak_resident
+from metrics_timing import Ratio, interleaved, peak_resident
 
 HERE = Path(__file__).resolve()
 REAL = HERE.parents[2] / "shared" / "data" / "brats" / "brats_gli_dqe"
@@ -142,7 +142,7 @@ def write_case(root: Path, shape: tuple[int, ...]) -> str:
 
 
 def files(shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
-    """Reading, preparing and writing one case of four sequences."""
+    """Reading, preparing and writing one case of four modalities."""
     import medbench
     from medbench.core.sample import Prediction
     from medbench.inference.volumes import VolumeContract
@@ -166,8 +166,11 @@ def files(shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
                 took, (read - start, ready - read, done - ready, done - start), strict=True
             ):
                 took[name].append(seconds)
-    medians = {name: statistics.median(values) for name, values in took.items()}
-    return {"what": what, "kind": str(sample.volumes.dtype), "crop": prepared.array.shape, **medians}
+    spreads = {
+        name: f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+        for name, values in took.items()
+    }
+    return {"what": what, "kind": str(sample.volumes.dtype), "crop": prepared.array.shape, **spreads}
 
 
 def cohort(count: int, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -234,11 +237,12 @@ def page(shape: tuple[int, ...], window: int, found: dict[str, Any]) -> str:
         f"({platform.machine()}), Python {platform.python_version()}. Load average before it began: "
         f"{found['load']:.1f}.",
         "",
-        f"## Windows of {window}³, overlap 0.5, Gaussian weights; {size}, 4 sequences, {CLASSES} classes",
+        f"## Windows of {window}³, overlap 0.5, Gaussian weights; {size}, 4 modalities, {CLASSES} classes",
         "",
-        f"The input takes {volume / mega:.0f} MiB. Medians of interleaved runs in one process. The free "
-        "network halves its input; U-Net is `monai/unet`. Extra memory is the peak above network and input "
-        "in a process of its own; the network's own share is that of one window.",
+        f"The input takes {volume / mega:.0f} MiB. Medians of interleaved runs in one process; a ratio is of "
+        "one round, the median with the least and the largest. The free network halves its input; U-Net is "
+        "`monai/unet`. Extra memory is the peak above network and input in a process of its own; the "
+        "network's own share is that of one window.",
         "",
         "| network | stitched by | wall [s] | CPU [s] | runs | extra memory [MiB] | network's own [MiB] | "
         "same classes |",
@@ -253,23 +257,24 @@ def page(shape: tuple[int, ...], window: int, found: dict[str, Any]) -> str:
     lines.append("")
     for network in dict.fromkeys(name.split(", ")[0] for name in found["windows"]):
         ours, theirs = (found["windows"][f"{network}, {way}"] for way in ("medbench", "MONAI"))
+        wall, cpu = (Ratio.of(theirs[each], ours[each]) for each in ("wall_rounds", "cpu_rounds"))
         lines.append(
-            f"- {network}: {ours['wall_s'] / theirs['wall_s']:.2f} of MONAI's time, "
-            f"{ours['memory'] / theirs['memory']:.2f} of its extra memory (bars: 1 and 0.5); without the "
+            f"- {network}: {wall} times as fast as MONAI, {cpu} in CPU seconds (bar: 1); "
+            f"{ours['memory'] / theirs['memory']:.2f} of its extra memory (bar: 0.5); without the "
             f"network's own {(ours['memory'] - ours['own']) / volume:.2f} of the input (bar: 1, twice the "
             "input in all)."
         )
     case, people = found["files"], found["cohort"]
     lines += [
         "",
-        "## One case of four sequences",
+        "## One case of four modalities",
         "",
         f"{case['what'].capitalize()} of {size}, stored as {case['kind']}, cropped to "
-        f"{'×'.join(map(str, case['crop'][1:]))}. Medians.",
+        f"{'×'.join(map(str, case['crop'][1:]))}. Medians with the least and the largest.",
         "",
         "| read [s] | crop and normalise [s] | write [s] | together [s] | bar [s] |",
         "|---|---|---|---|---|",
-        f"| {case['read']:.2f} | {case['prepare']:.2f} | {case['write']:.2f} | {case['all']:.2f} | 2 |",
+        f"| {case['read']} | {case['prepare']} | {case['write']} | {case['all']} | 2 |",
         "",
         "## Evaluation by the protocol of BraTS 2020",
         "",

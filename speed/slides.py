@@ -7,9 +7,9 @@
 A synthetic NEP25 slide, whose working level is the scan itself, is drawn first, and the networks learn from
 the sample's patches for a few minutes, as an untrained one's mask is noise, which costs far more to clean
 than any mask of use. Its parts are then timed in a process: reading every tile, and the network alone on
-tiles that are in memory, in the same batches and as many as the pipeline has, before and after the whole way,
-as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs it,
-and, where the pipeline does so, two batches side by side on one thread each. The way as a whole, as in a run,
+tiles that are in memory, in batches of 1, 2, 4 and 8, of which the fastest counts, in turns with the whole
+way, as the machine's speed varies: one batch after another on two threads of torch's, as a plain loop runs
+it, and two batches side by side on one thread each, as the pipeline does. The way as a whole, as in a run,
 is a process of its own: predicting, writing and scoring. Peak memory is the largest resident size of that
 process (VmHWM), with the pages of mapped files. All processes keep freed memory, as the command does.
 """
@@ -26,24 +26,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medbench.core.machine import keep_freed_memory
-from metrics_timing import peak_resident
+from metrics_timing import Ratio, peak_resident
 
 HERE = Path(__file__).resolve()
 MODELS = {"dssau_net.test": 256, "smp/unet": 512}
 TRAINING = {"batch_size": 2, "epochs": 1}
 WARM_UP, REPEATS = 1, 3
 THREADS = 2
+BATCHES = (1, 2, 4, 8)
+ROUNDS = 3
 PART_SIDE, REPEATED, PREDICTIONS = 4000, 10, 2
 
 
@@ -113,51 +115,39 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
         read, worked = time.perf_counter(), time.process_time() - worked
     with open_slide(slide.path, factor=slide.factor) as image:
         decode_s = decoding(PassingSlide.of(image), reader.blocks(places))
-    batches = batch_sizes(predictor, grid, wanted)
     return {
-        "tiles": sum(map(len, wanted)),
+        "tiles": len(places),
         "tissue_s": looked - started,
         "read_s": read - looked,
         "read_cpu_s": worked,
         "decode_cpu_s": decode_s,
-        "network_s": network_alone(predictor, grid, batches, tile),
-        "beside_s": side_by_side(predictor, grid, batches, tile),
+        "network_s": network_alone(predictor, tile, len(places)),
+        "beside_s": side_by_side(predictor, tile, len(places)),
     }
 
 
-def batch_sizes(predictor: Any, grid: Any, wanted: list[list[int]]) -> Counter[int]:
-    """How many batches of each size the pipeline has."""
-    size = predictor._batch_size(grid)
-    return Counter(
-        min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
-    )
+def network_alone(predictor: Any, tile: Any, tiles: int) -> float:
+    """Seconds of the network on as many tiles, one batch after another, of the size that is fastest."""
+    return tiles * min(median_s(call) / size for size, call in passes(predictor, tile).items())
 
 
-def network_alone(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> float:
-    """Seconds of the network on as many tiles, one batch after another on all threads of torch's."""
-    calls = of_network(predictor, grid, batches, tile)
-    return sum(times * median_s(calls[size]) for size, times in batches.items())
-
-
-def side_by_side(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> float:
-    """Seconds of the network on as many tiles, by threads of one batch each where the pipeline does so."""
+def side_by_side(predictor: Any, tile: Any, tiles: int) -> float:
+    """As :func:`network_alone`, by threads that compute a batch each with one thread of torch's."""
     from medbench.inference.torch_settings import single_threads
 
-    if predictor._threads(grid) == 1:
-        return network_alone(predictor, grid, batches, tile)
-    calls, seconds = of_network(predictor, grid, batches, tile), 0.0
-    for size, times in batches.items():
+    per_tile = []
+    for size, call in passes(predictor, tile).items():
         with single_threads(THREADS) as workers:
-            at_once = [calls[size]] * (2 * THREADS)
-            seconds += times * median_s(partial(all_done, workers, at_once)) / len(at_once)
-    return seconds
+            at_once = [call] * (2 * THREADS)
+            per_tile.append(median_s(partial(all_done, workers, at_once)) / len(at_once) / size)
+    return tiles * min(per_tile)
 
 
-def of_network(predictor: Any, grid: Any, batches: Counter[int], tile: Any) -> dict[int, Callable[[], Any]]:
+def passes(predictor: Any, tile: Any) -> dict[int, Callable[[], Any]]:
     """A pass of the network for each size of batch."""
-    contract = replace(predictor.network.contract, size=grid.tile)
+    contract = replace(predictor.network.contract, size=len(tile))
     return {
-        size: partial(predictor.network.logits, contract.prepare(np.stack([tile] * size))) for size in batches
+        size: partial(predictor.network.logits, contract.prepare(np.stack([tile] * size))) for size in BATCHES
     }
 
 
@@ -240,7 +230,7 @@ def large_share(root: Path, model: str) -> dict[str, Any]:
     with open_slide(sample.slide.path, factor=sample.slide.factor) as image:
         wanted = list(wanted_tiles(grid, tissue_mask(image.thumbnail(CELL)), CELL))
         tile = image.read((0, grid.tile), (0, grid.tile))
-    alone = partial(network_alone, predictors[0], grid, batch_sizes(predictors[0], grid, wanted), tile)
+    alone = partial(network_alone, predictors[0], tile, sum(map(len, wanted)))
     network_s, predict_s = [alone()], []
     for predictor in predictors:
         begun = time.perf_counter()
@@ -293,14 +283,17 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
         "",
         f"A synthetic slide of {size:,} × {size:,} pixels, {mega_px:,.0f} Mpixel at the working level, JPEG; "
         f"drawn in {drawn['draw_s']:.0f} s with {gib(drawn['draw_bytes'])}. Tiles of 2,048 pixels are shrunk "
-        "to the network's own side. Mpixel/s are those of the slide. Kept: seconds of the network alone on "
-        "tiles in memory, one batch after another on two threads (the mean of a measurement before and one "
-        "after), over seconds of the whole prediction, which runs two small batches side by side on one "
-        "thread each. In brackets the same against the network alone that runs so, too.",
+        "to the network's own side. Mpixel/s are those of the slide. Seconds are medians of "
+        f"{ROUNDS} rounds. Kept: seconds of the network alone on tiles in memory, one batch after another on "
+        f"two threads, of {', '.join(map(str, BATCHES))} tiles, whichever is fastest (the mean of a "
+        "measurement before and one after), over seconds of the whole "
+        "prediction, which runs two small batches side by side on one thread each; the median of the rounds "
+        "with the least and the largest. The last column is the same against the network alone that runs "
+        "batches side by side, too.",
         "",
         "| network | tiles | read | network alone | side by side | predict | write | score | together "
-        "| kept, goal 65 % |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| kept, goal 65 % | kept of side by side |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for model, row in rows.items():
         row["together_s"] = row["predict_s"] + row["write_s"] + row["score_s"]
@@ -308,10 +301,8 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
             f"{mega_px / row[part]:,.0f} Mpixel/s, {row[part]:,.1f} s"
             for part in ("read_s", "network_s", "beside_s", "predict_s", "write_s", "score_s", "together_s")
         )
-        kept, of_beside = (row[part] / row["predict_s"] for part in ("network_s", "beside_s"))
-        lines.append(
-            f"| {model}, {MODELS[model]} | {row['tiles']} | {rates} | **{kept:.0%}** ({of_beside:.0%}) |"
-        )
+        kept, of_beside = (share(row[f"of_{part}"]) for part in ("network_s", "beside_s"))
+        lines.append(f"| {model}, {MODELS[model]} | {row['tiles']:.0f} | {rates} | {kept} | {of_beside} |")
     lines += [
         "",
         "| network | memory before | peak after predicting | after writing | after scoring | bar |",
@@ -325,8 +316,7 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
         phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in sorted(row["phases_s"].items()))
         lines.append(
             f"- {model}: {phases}; in all {row['predict_s']:.1f}. Finding tissue takes "
-            f"{row['tissue_s']:.1f}; the network alone took {row['before_s']:.1f} before and "
-            f"{row['after_s']:.1f} after. Its Dice is {row['dice']:.3f}."
+            f"{row['tissue_s']:.1f}. The Dice is {row['dice']:.3f}."
         )
     lines += ["", "CPU seconds:", ""]
     for model, row in rows.items():
@@ -335,6 +325,21 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
             f"the whole prediction {row['predict_cpu_s']:.1f}."
         )
     return "\n".join([*lines, ""])
+
+
+def middle_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians of rounds, value by value; of memory the largest."""
+    first = rounds[0]
+    return {
+        name: middle_of([each[name] for each in rounds])
+        if isinstance(first[name], dict)
+        else (max if name.endswith("_bytes") else statistics.median)([each[name] for each in rounds])
+        for name in first
+    }
+
+
+def share(ratio: Ratio) -> str:
+    return f"**{ratio.median:.0%}** ({ratio.least:.0%}–{ratio.largest:.0%})"
 
 
 def gib(size: float) -> str:
@@ -373,12 +378,16 @@ def main() -> None:
         rows: dict[str, dict[str, Any]] = {}
         for model in given.models.split(","):
             learnt = str(root), model, in_child("train", str(root), model)
-            before, row = in_child("parts", *learnt), in_child("whole", *learnt)
-            after = in_child("parts", *learnt)
-            rows[model] = {**before, **row, "before_s": before["network_s"], "after_s": after["network_s"]}
+            rounds = [in_child("parts", *learnt)]
+            wholes = []
+            for _ in range(ROUNDS):
+                wholes.append(in_child("whole", *learnt))
+                rounds.append(in_child("parts", *learnt))
+            rows[model] = middle_of(rounds) | middle_of(wholes)
             for part in ("network_s", "beside_s"):
-                rows[model][part] = (before[part] + after[part]) / 2
-            print(model, json.dumps(rows[model]), flush=True)
+                alone = [statistics.mean(each[part] for each in pair) for pair in pairwise(rounds)]
+                rows[model][f"of_{part}"] = Ratio.of(alone, [each["predict_s"] for each in wholes])
+            print(model, json.dumps(rows[model], default=str), flush=True)
         text = page(given.size, load, json.loads(record.read_text()), rows)
     print(text)
     if given.write:

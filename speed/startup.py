@@ -24,17 +24,17 @@ app()
 """
 
 
-def measure(command, repeats):
-    """Medians of wall and CPU seconds of a command."""
-    walls, cpus = [], []
-    for _ in range(repeats):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        walls.append(time.perf_counter() - started)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return statistics.median(walls), statistics.median(cpus)
+def seconds(command):
+    """Wall and CPU seconds of a command."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def spread(values):
+    """Median with the least and the largest."""
+    return f"{statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})"
 
 
 def main():
@@ -55,13 +55,21 @@ def main():
             "medbench models": [*medbench, "models"],
             "medbench metrics": [*medbench, "metrics"],
         }
-        rows = {name: measure(command, arguments.repeats) for name, command in commands.items()}
+        took = {name: [] for name in commands}
+        for _ in range(arguments.repeats):
+            for name, command in commands.items():
+                took[name].append(seconds(command))
     lines = ["| command | wall, s | CPU, s |", "|---|---|---|"]
-    lines += [f"| `{name}` | {wall:.3f} | {cpu:.3f} |" for name, (wall, cpu) in rows.items()]
+    for name, each in took.items():
+        wall_s, cpu_s = zip(*each, strict=True)
+        lines.append(f"| `{name}` | {spread(wall_s)} | {spread(cpu_s)} |")
     text = "\n".join(lines)
     print(text)
     if arguments.write:
-        note = f"Medians of {arguments.repeats}, Python {platform.python_version()}, {platform.machine()}."
+        note = (
+            f"Medians of {arguments.repeats} in turns, with the least and the largest; "
+            f"Python {platform.python_version()}, {platform.machine()}."
+        )
         path = Path(__file__).with_suffix(".md")
         path.write_text(f"# Start-up\n\n{text}\n\n{note} Made by `python speed/startup.py --write`.\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from medbench.core.interruption import INTERRUPTED, REPEAT
+from medbench.core.interruption import INTERRUPTED, REPEAT, exit_by_code
 
 
 def main() -> None:
@@ -13,6 +13,7 @@ def main() -> None:
         from medbench.cli.main import main as command_line
     except KeyboardInterrupt:
         sys.stderr.write(f"{REPEAT}\n")
+        exit_by_code()
         sys.exit(INTERRUPTED)
     command_line()
 

@@ -53,7 +53,7 @@ def pages(small_cvc, tmp_path_factory):
     build_board(base / "boards", "cvc_clinicdb")
     return {
         "board": base / "boards/cvc_clinicdb/index.html",
-        "index": write_index(base / "boards"),
+        "index": write_index(base / "boards")[0],
         "report": runs[1].folder / "report.html",
         "compare": base / "compare.html",
     }

@@ -11,6 +11,7 @@ from sklearn import metrics as sklearn_metrics
 from medbench.challenges import load_challenge
 from medbench.challenges.colonpath.files import case_of
 from medbench.challenges.isic2018_task3.files import CODES, GROUPINGS
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
@@ -195,6 +196,13 @@ def test_a_bad_row_is_named_by_its_line_and_fails_alone(brain, tmp_path, kind):
     row = next(row for row in finished.rows if row.case == cases[3].id)
     assert "line 5" in row.reason
     assert row.scores["margin"].value == -1
+
+
+def test_confidences_of_isic_need_not_have_the_sum_1(tmp_path):
+    path, exchange = tmp_path / "t.csv", load_challenge("isic2018_task3").exchange
+    path.write_text(f"image,{','.join(CODES)}\nISIC_0000001,0.9,0.9,0,0,1,0.25,0\n")
+    case = Case("ISIC_0000001", {}, {})
+    np.testing.assert_array_equal(exchange.read_prediction(case, path), [0.9, 0.9, 0, 0, 1, 0.25, 0])
 
 
 def test_rows_that_are_there_twice_and_rows_that_are_missing(brain, tmp_path):

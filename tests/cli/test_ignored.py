@@ -1,6 +1,7 @@
 """Options that cannot have an effect are refused, by whichever command."""
 
 import os
+import re
 
 import pytest
 
@@ -29,6 +30,8 @@ IGNORED = [
     ("run", "-m", "baseline/uniform", "-c", "tvsum", "--recipe", "default"),
     ("train", *NETWORK, "-c", "psfhs", "--dry-run", "--scheduler", "tcp://127.0.0.1:1"),
     ("train", "-m", "fulltransnet", "-c", "tvsum", "--workers", "2"),
+    ("train", "-m", "baseline/constant", "-c", "psfhs", "--workers", "2"),
+    ("train", "-m", "baseline/constant", "-c", "psfhs", "--fast", "--dry-run"),
     ("data", "prepare", "tvsum", "--videos", HERE, "-o", "x.h5", "--random-weights", "--weights", "w.pth"),
     (*SUMMARY, "--feature-weights", "w.pth", "--random-features"),
     ("submit", "check", HERE, "--archive", "x.tar.gz"),
@@ -97,16 +100,38 @@ def test_an_option_that_cannot_apply_is_refused(words, code, tmp_path, monkeypat
         ("encoder_weights=~/x", "{home}/x"),
         ("--set=encoder_weights=~/x", "{home}/x"),
         ("--runs=~root/x", os.path.expanduser("~root/x")),
+        ("$HOME/x", "{home}/x"),
+        ("--runs=${HOME}/x", "{home}/x"),
+        ("-o$HOME", "{home}"),
+        ("--set=encoder_weights=$HOME/x", "{home}/x"),
     ],
 )
 def test_a_tilde_is_the_home_folder_wherever_a_path_begins(word, spelt, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert as_a_shell_does(with_home(word)) == word[: word.index("~")] + spelt.format(home=tmp_path)
+    before = re.split(r"[~$]", word)[0]
+    assert as_a_shell_does(with_home(word)) == before + spelt.format(home=tmp_path)
 
 
-@pytest.mark.parametrize("word", ["--cases=a~/b", "a~", "--rename=~x=y", "x~/y", "~nobody-has-this-name/x"])
+@pytest.mark.parametrize(
+    "word", ["--cases=a~/b", "a~", "--rename=~x=y", "x~/y", "~nobody-has-this-name/x", "a$HOME/x"]
+)
 def test_a_tilde_elsewhere_stays(word):
     assert as_a_shell_does(with_home(word)) == word
+
+
+@pytest.mark.parametrize("word", ["-o$NOWHERE/x", "--runs=${NOWHERE}/x", "$NOWHERE/x"])
+def test_a_path_that_begins_with_a_variable_is_refused(word, tmp_path, monkeypatch, capsys):
+    words = (
+        "predict",
+        *NETWORK,
+        "-c",
+        "psfhs",
+        "--weights",
+        "none",
+        word.replace("{", "{{").replace("}", "}}"),
+    )
+    assert "[path.variable]" in told(words, tmp_path, monkeypatch, capsys)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("option", ["--registry", "--stamp"])

@@ -12,7 +12,7 @@ from medbench.cli.console import print_table
 from medbench.cli.main import app
 from medbench.cli.results import show_finished
 from medbench.core.errors import MedbenchError
-from medbench.leaderboards.results import load_board
+from medbench.leaderboards.results import load_board, read_results
 from medbench.records.reading import Finished, read_run
 from medbench.records.tables import RESULT_HEADINGS, heading, interval, number
 
@@ -55,7 +55,7 @@ def table_lines(text):
     return [line for line in text.splitlines() if line[:1] in "┏┃┡│└"]
 
 
-@pytest.mark.parametrize("name", ["acdc", "kpis_patch", "tvsum"])
+@pytest.mark.parametrize("name", ["acdc", "kpis_patch", "tvsum", "psfhs", "hc18", "brain_tumor_mri"])
 def test_boards_fit_into_a_terminal_of_eighty_columns_and_lose_nothing(name, monkeypatch):
     """Field case: costs beside the scores made lines of 178 columns, which terminals break."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -68,6 +68,23 @@ def test_boards_fit_into_a_terminal_of_eighty_columns_and_lose_nothing(name, mon
                 cell = entry.cells.get(metric.name)
                 if metric.headline and cell is not None and cell.value is not None:
                     assert number(cell.value, metric.unit) in text
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("psfhs", ()), ("hc18", ()), ("hc18", ("--metric", "dice", "--margin", "0.1"))]
+)
+def test_a_comparison_fits_into_a_terminal_of_eighty_columns(name, options, monkeypatch):
+    """Field case: its lines had 120 columns, of which cases and groups were the same in every row."""
+    monkeypatch.setenv("COLUMNS", "80")
+    keys = [row["key"][:12] for row in read_results(BOARDS, name)][:2]
+    words = ("compare", *keys, *options, "--leaderboards", BOARDS)
+    text = invoke(*words).stdout
+    assert max(map(len, table_lines(text))) <= 80
+    shown = re.sub(r"[│┃\s]+", " ", text)
+    for difference in json.loads(invoke(*words, "--json").stdout):
+        unit = difference["unit"]
+        for value in (difference["first"]["value"], difference["second"]["value"], difference["difference"]):
+            assert value is None or number(abs(value), unit) in shown
 
 
 def test_the_result_of_a_run_fits_into_a_terminal_of_eighty_columns(monkeypatch, capsys):

@@ -47,6 +47,84 @@ def test_a_word_that_the_parser_refuses_is_one_line_and_a_hint(words, line, comm
     assert not told.out
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("run", "-m", "a", "-c", "b", "--set", "x"), "--set n_win=8"),
+        (("run", "-m", "a", "-c", "b", "--tiling", "x"), "--tiling margin_px=256"),
+        (("train", "-m", "a", "-c", "b", "--recipe-set", "x"), "--recipe-set epochs=3"),
+    ],
+)
+def test_the_hint_at_a_setting_is_of_its_own_option(words, hint, command):
+    assert command(*words).err.splitlines() == [
+        "error: 'x' is not name=value. [option.malformed]", f"hint:  For example {hint}.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "second"),
+    [
+        (
+            ("run", "--plugin", "x", "-m", "a", "-c", "b"),
+            "No such option: --plugin. [option.unknown]",
+            "It stands before the verb: medbench --plugin … run …",
+        ),
+        (
+            ("data", "check", "x", "--plugin", "y"),
+            "No such option: --plugin. [option.unknown]",
+            "It stands before the verb: medbench --plugin … data check …",
+        ),
+        (
+            ("metrics", "compare", "nosuch", "other"),
+            "nosuch: there is no such file. [data.missing]",
+            "Check the path.",
+        ),
+        (
+            ("submit", "host", "-c", "psfhs", "--platform", "grand-challenge", "--packages", "foo"),
+            "--packages foo: 'foo' is not one of 'index', 'vendored', 'base'. [option.value]",
+            "See 'medbench submit host --help'.",
+        ),
+        (
+            ("export", "-m", "dssau_net.test", "-o", "x.onnx", "--weights", "none", "--classes", "0"),
+            "--classes names 0, and a network answers with two or more, the background included. "
+            "[predict.classes]",
+            "For one structure: --classes background,polyp, or 2.",
+        ),
+        (
+            ("pretrain", "--recipe-set", "epoch=2"),
+            "There is no recipe setting named 'epoch'. [recipe.setting]",
+            "Did you mean epochs, warmup_epochs, second_epochs?",
+        ),
+    ],
+)
+def test_a_slip_is_told_by_what_it_is(words, first, second, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(*words).err.splitlines() == [f"error: {first}", f"hint:  {second}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-c", "kpis_slide", "--tiling", "patch_px=abc"), "inference.setting"),
+        (("-c", "kpis_slide", "--tiling", "patch_px=0"), "inference.setting"),
+        (("-c", "kpis_slide", "--tiling", "margin_px=-4"), "inference.setting"),
+        (("-c", "kpis_slide", "--tiling", "tissue=2"), "inference.setting"),
+        (("-c", "psfhs", "--set", "n_win=0"), "model.option"),
+        (("-c", "psfhs", "--set", "n_win=abc"), "model.option"),
+        (("-c", "psfhs", "--scheduler", "nosuch"), "cluster.unreachable"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else value,
+)
+def test_a_wrong_value_is_refused_before_the_sample_is_drawn(words, code, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    told = command("run", "-m", "dssau_net.test", *words, "--runs", tmp_path / "runs")
+    first, second = told.err.strip().splitlines()
+    assert told.code == 2
+    assert f"[{code}]" in first
+    assert second.startswith("hint:  ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_verb_without_words_still_prints_its_help(command):
     told = command("data")
     assert told.code == 2

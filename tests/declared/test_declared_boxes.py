@@ -19,15 +19,6 @@ from medbench.running.request import Inference
 IDS = {"polyp": 3, "tool": 7}
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty working folder, with private runs and boards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
-    return tmp_path
-
-
 def _content(names, *, first=100):
     """COCO's content: two polyps and a tool in every image but the last, which has none."""
     generator = np.random.default_rng(len(names))

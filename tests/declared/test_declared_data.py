@@ -17,15 +17,6 @@ from medbench.running.declaring import Wishes, declare
 from medbench.running.evaluate import evaluate
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty working folder, with private runs and boards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
-    return tmp_path
-
-
 def _draw(folder, count=10, *, size=(24, 32), channels=3, value=255, patients=5):
     generator = np.random.default_rng(0)
     for index in range(count):
@@ -258,6 +249,10 @@ def test_folders_of_classes_and_a_table_of_paths(place):
             raster.write_image(place / "csv" / f"{name}{index}.png", image)
             lines.append(f"{name}{index}.png,{name},q{index}")
     (place / "csv/cases.csv").write_text("\n".join(lines) + "\n")
+    for folder in ("cls", "csv"):
+        with pytest.raises(MedbenchError, match="names the values of label maps") as caught:
+            declare(place / folder, "ours", Wishes(labels={"a": 1, "b": 2}))
+        assert caught.value.code == "option.ignored"
     declare(place / "cls", "by_folder")
     declare(place / "csv", "by_table")
     for name in ("by_folder", "by_table"):
@@ -321,6 +316,22 @@ def test_a_project_is_found_upwards_and_can_be_given(place, monkeypatch):
     assert "ours" not in medbench.list_challenges()
     use_project(place / "medbench.toml")
     assert medbench.load_challenge("ours").name == "ours"
+
+
+def test_the_next_commands_say_where_they_hold(place, monkeypatch):
+    """Field case: for a project elsewhere they named a challenge that the working folder does not know."""
+    monkeypatch.setattr(project, "_override", None)
+    monkeypatch.chdir(place)
+    _draw(place / "png")
+    here = [line for line in declare(place / "png", "ours").lines if "medbench " in line]
+    assert here[-3].startswith("next: medbench data check ours")
+    elsewhere = place / "other project"
+    elsewhere.mkdir()
+    lines = declare(place / "png", "ours", file=elsewhere / "medbench.toml").lines
+    assert lines[-4:-2] == [f"next: cd '{elsewhere}'", "      medbench data check ours"]
+    with pytest.raises(MedbenchError, match="no command would find it"):
+        declare(place / "png", "theirs", file=place / "other.toml")
+    assert not (place / "other.toml").exists()
 
 
 def test_several_files_of_one_image_in_nnunets_layout_are_refused_by_name(place):

@@ -13,13 +13,6 @@ from medbench.io import raster
 from medbench.running.declaring import Wishes, declare
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    return tmp_path
-
-
 def _draw(folder, names, seed=0):
     generator = np.random.default_rng(seed)
     for name in names:

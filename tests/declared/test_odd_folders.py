@@ -12,13 +12,6 @@ from medbench.io import raster
 from medbench.running.declaring import Wishes, declare
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    return tmp_path
-
-
 def _pair(image, mask, seed):
     generator = np.random.default_rng(seed)
     raster.write_image(image, generator.integers(0, 255, (24, 32, 3), np.uint8))

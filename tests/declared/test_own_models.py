@@ -14,7 +14,7 @@ from medbench.core.progress import SilentProgress
 from medbench.io import nifti_mha, raster
 from medbench.running.declaring import Wishes, declare
 from medbench.running.export_data import export_data
-from medbench.running.predict_images import predict_images
+from medbench.running.predict_images import image_cases, predict_images
 from medbench.running.request import CaseRequest, Inference, Request
 from medbench.running.run import run
 
@@ -236,6 +236,50 @@ def test_what_a_folder_of_images_holds_besides_is_told(ours):
         medbench.load_predictor("net.py:Net", classes=1)
 
 
+def test_an_image_that_changed_is_predicted_again(ours):
+    """Another day's frames have the names of this day's."""
+    for index, name in enumerate(("1.png", "2.png")):
+        pixels = np.random.default_rng(index).integers(0, 255, (24, 40, 3)).astype(np.uint8)
+        raster.write_image(ours / "day" / name, pixels)
+    _predict("net.py:Net", ours / "day", ours / "out")
+    before = {path.name: path.read_bytes() for path in (ours / "out/predictions").iterdir()}
+    raster.write_image(ours / "day/1.png", 255 - pixels)
+    TOLD.lines.clear()
+    _predict("net.py:Net", ours / "day", ours / "out")
+    after = {path.name: path.read_bytes() for path in (ours / "out/predictions").iterdir()}
+    assert after["1.png"] != before["1.png"]
+    assert after["2.png"] == before["2.png"]
+    assert any(
+        line.endswith("1 case has other inputs than before, predicted again: 1.") for line in TOLD.lines
+    )
+    TOLD.lines.clear()
+    _predict("net.py:Net", ours / "day", ours / "out")
+    assert not any("predicted again" in line for line in TOLD.lines)
+
+
+def test_images_of_one_name_and_two_types_are_told_apart_and_refused(ours):
+    for name in ("a.png", "a.bmp", "b.png"):
+        pixels = np.random.default_rng(len(name) + ord(name[0]) + ord(name[2])).integers(0, 255, (24, 40, 3))
+        raster.write_image(ours / "two" / name, pixels.astype(np.uint8))
+    rows = _predict("net.py:Net", ours / "two", ours / "out")
+    assert [(row.case, row.status) for row in rows] == [("a.bmp", "failed"), ("a.png", "failed"), ("b", "ok")]
+    assert "so could a.png beside it" in rows[0].reason
+    assert "so could a.bmp beside it" in rows[1].reason
+
+
+def test_two_files_of_one_modality_are_ambiguous(ours):
+    direction = tuple(np.eye(3).ravel().tolist())
+    for name in ("c_0000.nii.gz", "c_0000.nii", "c_0001.nii.gz"):
+        volume = Volume(np.ones((3, 16, 16), np.int16), (1.0,) * 3, (0.0,) * 3, direction)
+        nifti_mha.write_volume(ours / "mr" / name, volume)
+    predictor = medbench.load_predictor(
+        "net.py:Three", weights="none", classes=2, modalities=("t1", "t2"), inference=Inference(image_size=16)
+    )
+    with pytest.raises(MedbenchError, match="could be the t1 of c") as caught:
+        image_cases(predictor, ours / "mr", TOLD)
+    assert caught.value.code == "file.ambiguous"
+
+
 def test_a_program_is_no_network_to_export(ours):
     from medbench.running.export import export
 
@@ -325,6 +369,33 @@ def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     with pytest.raises(MedbenchError, match="takes inputs of side 32 only, not 48") as error:
         Request(model="file:n.onnx", challenge="ours", inference=Inference(image_size=48)).plan()
     assert error.value.code == "model.axes"
+
+
+def test_an_export_says_the_modalities_of_its_channels_and_others_are_refused(ours):
+    from medbench.models.local import probe
+    from medbench.models.local.exported import Exported
+    from medbench.models.local.names import LocalModel
+    from medbench.running.export import _facts
+
+    predictor = medbench.load_predictor(
+        "net.py:Three",
+        weights="none",
+        classes=2,
+        modalities=("t1", "flair"),
+        inference=Inference(image_size=16),
+    )
+    assert _facts(predictor.setup)["modalities"] == [["t1"], ["flair"]]
+    facts, model = Exported(modalities=(("t1",), ("t2f", "flair"))), LocalModel("file:n.pt", "file", "n.pt")
+    for own, fits in (
+        ([["T1"], ["FLAIR"]], True), ([["flair"], ["t1"]], False), ([["t1"], ["t2"]], False), ([], True),
+    ):  # fmt: skip
+        needs = probe.Needs("label_map", ("background", "tumour"), ("volume",), own)
+        if fits:
+            probe._check_modalities(model, facts, needs)
+            continue
+        with pytest.raises(MedbenchError, match="learnt from t1, t2f; the challenge has") as caught:
+            probe._check_modalities(model, facts, needs)
+        assert caught.value.code == "weights.other_modalities"
 
 
 def test_a_foreign_export_needs_a_stated_contract(ours):

@@ -20,14 +20,6 @@ from medbench.running.train import train
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
-    return tmp_path
-
-
-@pytest.fixture
 def ours(place):
     generator = np.random.default_rng(0)
     for index in range(10):

@@ -16,13 +16,6 @@ from medbench.running.request import CaseRequest
 from medbench.running.train import train
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
-    return tmp_path
-
-
 def _images(folder, count=10, size=(24, 32)):
     generator = np.random.default_rng(0)
     for index in range(count):

@@ -293,9 +293,26 @@ def test_the_reference_names_all_that_the_program_has(reference):
     assert "## medbench.challenges.card.Card\n" in python
 
 
+def test_the_inventory_names_every_challenge_model_command_and_extra():
+    text = (pages.DOCS / "start" / "inventory.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"`([^`]+)`", text))
+    editions = [name for name in medbench.list_challenges() if name.startswith("brats")]
+    assert f"| `{min(editions)}` … `{max(editions)}` | eighteen editions" in text
+    assert len(editions) == 18
+    assert set(medbench.list_challenges()) - set(editions) <= words
+    ends = re.compile(r"(medformer_\w+)\.(?:classifier|retinanet)$")
+    models = {ends.sub(r"\1", name) for name in medbench.list_models() if not name.endswith(".test")}
+    families = tuple(word.removesuffix("…") for word in words if word.endswith("/…"))
+    assert {name for name in models if not name.startswith(families)} <= words
+    commands = typer.main.get_command(app).commands
+    assert not [name for name in commands if not re.search(rf"`(?:medbench )?{name}\b", text)]
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(project["project"]["optional-dependencies"]) - {"all"} <= words
+
+
 def test_every_error_code_has_its_cause_and_its_mend(reference):
     folder, program = reference
-    from error_codes import error_codes
+    from error_codes import FORMER, error_codes
 
     codes, text = error_codes(program.PACKAGE), (folder / "errors.md").read_text()
     assert len(codes) > 400
@@ -304,6 +321,9 @@ def test_every_error_code_has_its_cause_and_its_mend(reference):
         assert f"## {code}\n" in text
         assert all(any(messages) for messages, *_ in cases), code
         assert any(hints for _, hints, _ in cases), f"{code}: nothing says what to do"
+    for code, former in FORMER.items():
+        assert f"## {code}\n\nUntil 2026-11: `{former}`.\n" in text
+        assert former not in codes
     with pytest.raises(MedbenchError) as unknown:
         medbench.load_challenge("nothing")
     assert unknown.value.code in codes

@@ -401,7 +401,7 @@ def test_zips_and_hidden_files_in_two_folders(tmp_path):
     assert values(zipped_scores.rows) == values(right.rows)
     assert right.exit_code == 0
     assert len(right.rows) == 2
-    assert right.notes == ["1 hidden files and folders of file systems and archives were passed over"]
+    assert right.notes == ["1 hidden file or folder of file systems and archives was passed over"]
 
 
 def test_labels_that_no_reference_has_and_mixed_geometry(tmp_path):
@@ -439,6 +439,13 @@ def test_ignored_option(tmp_path, monkeypatch, capsys, options):
         main()
     assert ended.value.code == 2
     assert "has no effect" in capsys.readouterr().err
+
+
+def test_a_rename_that_changes_no_name_is_refused(psfhs):
+    made_release, predictions = psfhs
+    with pytest.raises(MedbenchError, match=r"no name holds '\.png', for example \d+\.mha") as caught:
+        evaluate("psfhs", predictions, data=made_release.root, rename=(".png", "_pred.png"))
+    assert caught.value.code == "option.ignored"
 
 
 def test_tilde(psfhs, tmp_path, monkeypatch):

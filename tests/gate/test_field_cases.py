@@ -15,10 +15,10 @@ import tifffile
 
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, nifti_mha, raster, video
-from medbench.io.gate.listing import list_folder
-from medbench.io.gate.refusal import Refusal
+from medbench.io.gate.listing import check_alone, list_folder
 from medbench.io.geometry import check_geometry
 from medbench.io.images import SUFFIXES, read_labels
+from medbench.running.handed_in import alike_hint
 
 
 def dice(reference, prediction, label=1):
@@ -239,13 +239,10 @@ def test_twin_nii(tmp_path):
     nibabel.save(nibabel.Nifti1Image(predicted, np.eye(4)), tmp_path / "c4.nii.gz")
     nibabel.save(nibabel.Nifti1Image(reference, np.eye(4)), tmp_path / "c4.nii")
     assert dice(reference.T, read_labels(tmp_path / "c4.nii.gz").array) == pytest.approx(0.8)
+    with pytest.raises(MedbenchError, match=r"could be the case, and so could c4\.nii beside it") as error:
+        check_alone(tmp_path / "c4.nii.gz", SUFFIXES)
+    assert error.value.code == "file.ambiguous"
     listing = list_folder(tmp_path, SUFFIXES)
-    assert listing.named("c4.nii.gz").path == tmp_path / "c4.nii.gz"
-    assert [entry.name for entry in listing.unused(["c4.nii.gz"])] == ["c4.nii"]
-    ambiguous = listing.of_case("c4")
-    assert isinstance(ambiguous, Refusal)
-    assert ambiguous.code == "file.ambiguous"
-    assert "c4.nii and c4.nii.gz" in ambiguous.facts
     assert [[entry.name for entry in group] for group in listing.twins()] == [["c4.nii", "c4.nii.gz"]]
 
 
@@ -312,11 +309,9 @@ def test_the_one_folder_at_the_top_of_an_archive_is_opened(tmp_path):
 
 def test_a_name_that_differs_by_case_only_is_hinted(tmp_path):
     (tmp_path / "Case1.PNG").write_bytes(made.png())
-    listing = list_folder(tmp_path, SUFFIXES)
-    for answer in (listing.named("case1.png"), listing.of_case("case1")):
-        assert isinstance(answer, Refusal)
-        assert "Case1.PNG differs by case only" in answer.hint
-    assert listing.of_case("Case1").path == tmp_path / "Case1.PNG"
+    assert alike_hint(tmp_path, "case1.png") == "; Case1.PNG differs by case only"
+    (entry,) = list_folder(tmp_path, SUFFIXES).entries
+    assert (entry.stem, entry.path) == ("Case1", tmp_path / "Case1.PNG")
 
 
 def test_video_frame_count(tmp_path):
@@ -361,6 +356,23 @@ def test_video_of_ffmpeg_with_a_pause(tmp_path):
         assert video.count_frames(path) == count
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
         assert refused(video.read_frames, path) == "file.corrupt"
+
+
+def test_frames_of_a_turned_video_are_as_stored_for_every_reader(tmp_path):
+    """Telephones store frames on their side and say how to turn them; one of two decoders does so."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=25:duration=0.4", "-c:v", "mpeg4", str(plain)]
+    turn = ["-display_rotation", "90", "-i", str(plain), "-c", "copy", str(turned)]
+    for words in (source, turn):
+        subprocess.run([ffmpeg, "-y", "-loglevel", "error", *words], check=True)
+    assert np.array_equal(video.read_frames(turned), video.read_frames(plain))
+    assert video.frame_size(turned) == video.frame_size(plain) == (64, 96)
+    pytest.importorskip("av")
+    from medbench.io.video_stream import video_facts
+
+    facts = video_facts(turned)
+    assert (facts.height, facts.width) == (64, 96)
 
 
 def test_no_voxel_size_is_no_voxel_size(tmp_path):

@@ -1,6 +1,7 @@
 """Relatives of the inputs that failed in the field: other formats, other damage, other file systems."""
 
 import shutil
+import struct
 from pathlib import Path
 
 import cv2
@@ -12,14 +13,17 @@ import tifffile
 from gate_releases import release
 from PIL import Image
 
+from medbench.challenges import load_challenge
+from medbench.challenges.kpis.masks import read_grey_mask
 from medbench.challenges.stray import repeated
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.io import nifti_mha
+from medbench.io import hdf5, nifti_mha
 from medbench.io.fingerprint import shown_sha256
 from medbench.io.gate.listing import list_folder
 from medbench.io.images import SUFFIXES, read_labels
 from medbench.io.raster import read_image
+from medbench.io.slides import open_slide, slide_facts
 from medbench.running.folders import evaluate_folders
 
 
@@ -57,6 +61,24 @@ def test_a_palette_that_shows_0_brighter_than_1_is_ambiguous(tmp_path, suffix):
     assert np.array_equal(image if image.ndim == 2 else image[..., 0], grey)
 
 
+@pytest.mark.parametrize("falls", [True, False])
+def test_slides_and_masks_of_patches_read_palettes_as_all_others_do(tmp_path, falls):
+    path = tmp_path / "a.tif"
+    shades = np.linspace(65535, 0, 256) if falls else np.linspace(0, 65535, 256)
+    colours = np.tile(shades.astype(np.uint16), (3, 1))
+    mask = disc().astype(np.uint8) * 255
+    tifffile.imwrite(path, mask, photometric="palette", colormap=colours, tile=(64, 64), compression="zlib")
+    if not falls:
+        with open_slide(path, channels=1) as slide:
+            assert np.array_equal(slide.read((0, 96), (0, 128)), mask)
+        assert np.array_equal(read_grey_mask(path), mask)
+        return
+    for read in (lambda file: slide_facts(file, channels=1), read_grey_mask, read_labels):
+        with pytest.raises(MedbenchError, match=path.name) as caught:
+            read(path)
+        assert caught.value.code == "data.white_is_zero"
+
+
 def test_one_bit_of_a_bitmap_and_of_a_png(tmp_path):
     for suffix in (".bmp", ".png", ".tif"):
         path = tmp_path / f"a{suffix}"
@@ -90,6 +112,53 @@ def test_labels_within_a_hundredth_of_whole_are_labels_in_any_format(tmp_path, n
     assert np.array_equal(read_labels(path).array, right)
     labels_near_whole(path, np.where(labels == 1, 0.98, labels * 1.0).astype(dtype))
     assert refused(path) == "data.not_a_label_map"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, np.uint64])
+def test_labels_of_any_type_are_read_without_a_warning(tmp_path, dtype):
+    labels = made.label_volume((5, 12, 14), 3)
+    np.save(tmp_path / "a.npy", labels.astype(dtype))
+    assert np.array_equal(read_labels(tmp_path / "a.npy").array, labels)
+
+
+@pytest.mark.parametrize("name", ["synapse", "acdc"])
+@pytest.mark.parametrize("suffix", [".h5", ".npz"])
+def test_labels_near_whole_in_named_arrays(tmp_path, name, suffix):
+    exchange = load_challenge(name).exchange
+    labels = made.label_volume((5, 12, 14), 3)
+    path = tmp_path / f"case{suffix}"
+    hdf5.write_arrays(path, {"label": np.where(labels == 1, 0.99608, labels * 1.0)})
+    assert np.array_equal(exchange.read_prediction(path, labels.shape).array, labels)
+    hdf5.write_arrays(path, {"label": np.where(labels == 1, 0.98, labels * 1.0)})
+    with pytest.raises(MedbenchError, match="fractional") as caught:
+        exchange.read_prediction(path, labels.shape)
+    assert caught.value.code == "data.not_a_label_map"
+
+
+@pytest.mark.parametrize("count", [8, 13, 25, 100])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_scaled_integers_miss_a_label_by_half_a_step(tmp_path, count, dtype):
+    """As nibabel saves labels in floating point under a header of integers, in 255 steps."""
+    labels = np.arange(10 * 11 * 12).reshape(10, 11, 12) % (count + 1)
+    image = nibabel.Nifti1Image(labels.astype(np.float64), np.eye(4))
+    image.set_data_dtype(dtype)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    stored = nibabel.load(tmp_path / "a.nii.gz").get_fdata()
+    assert np.array_equal(np.rint(stored), labels)
+    assert (np.abs(stored - labels).max() > 0.01) == (dtype == np.uint8)
+    assert np.array_equal(read_labels(tmp_path / "a.nii.gz").array, labels.T)
+
+
+@pytest.mark.parametrize("slope", [1 / 255, 0.1, 0.6])
+def test_scaled_integers_that_are_no_labels_are_refused(tmp_path, slope):
+    values = np.arange(10 * 11 * 12).reshape(10, 11, 12) % 256
+    image = nibabel.Nifti1Image(values.astype(np.uint8), np.eye(4))
+    image.header.set_slope_inter(slope, 0)
+    content = bytearray(image.to_bytes())
+    struct.pack_into("<2f", content, 112, slope, 0)
+    (tmp_path / "a.nii").write_bytes(content)
+    assert refused(tmp_path / "a.nii") == "data.not_a_label_map"
 
 
 def cube():
@@ -184,3 +253,45 @@ def test_copies_of_volumes_in_two_splits_are_found_however_they_were_saved(tmp_p
     cases = {split: challenge.cases(root, split) for split in ("train", "test")}
     messages = [one.message for one in repeated(cases, challenge.release.shown_sha256)]
     assert any(name in message and case.id in message for message in messages), messages
+
+
+def test_anonymised_copies_of_a_radiograph_are_found(tmp_path):
+    """Other names of patients, another window and another packing around the same pixels."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 50)).astype(np.uint16)
+    first, second, other = (tmp_path / f"{name}.dcm" for name in "abc")
+    first.write_bytes(made.dicom(pixels=pixels, PatientID="1"))
+    second.write_bytes(made.dicom("rle", pixels=pixels[:, ::-1].copy(), PatientID="2", WindowCenter=700))
+    other.write_bytes(made.dicom(pixels=pixels ^ 1, PatientID="1"))
+    digests = [shown_sha256(path, any_way_round=True) for path in (first, second, other)]
+    assert digests[0] == digests[1] != digests[2]
+    assert None not in digests
+    for path in (first, second):
+        path.write_bytes(b"DICM")
+    assert shown_sha256(first) == shown_sha256(second) is not None
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.mha", "a.nrrd", "a.png", "a.tif", "a.npy"])
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(MedbenchError, match="a pointer of Git LFS") as caught:
+        read_labels(path)
+    assert (caught.value.code, caught.value.hint) == ("file.corrupt", "Fetch it: git lfs pull.")
+
+
+def test_slices_of_a_test_volume_among_those_that_are_learnt_are_found(tmp_path):
+    """Prepared sets hold slices to learn from in files of their own, and whole volumes to test on."""
+    made_release = release("synapse", tmp_path)
+    root = Path(shutil.copytree(made_release.root, tmp_path / "data"))
+    challenge, case = made_release.challenge, made_release.cases[0]
+    volume = hdf5.read_arrays(case.inputs["image"], "image", "label")
+    for number, leaks in ((0, False), (1, False), (2, True)):
+        image = (
+            volume["image"][2][::-1] if leaks else np.random.default_rng(number).random((24, 26), np.float32)
+        )
+        name = f"case0005_slice{number:03}.npz"
+        hdf5.write_arrays(root / "train_npz" / name, {"image": image, "label": volume["label"][2]})
+        errors = [one.message for one in challenge.release.check(root) if "another split" in one.message]
+        assert len(errors) == leaks
+    assert f"{case.id}.npy.h5: 1 slice of it lies in another split" in errors[0]
+    assert errors[0].endswith("case0005_slice002.npz.")

@@ -125,8 +125,9 @@ def test_tiles_of_blocks_are_the_tiles_shrunk_as_a_whole(tmp_path, tile, factor,
         assert other.read(0, 0).shape == (512, 512, 3)
 
 
-def test_blocks_inside_a_slide_are_decoded_once_and_not_kept(tmp_path, monkeypatch):
-    values = np.random.default_rng(1).integers(0, 256, (1024, 1536, 3), np.uint8)
+@pytest.mark.parametrize(("margin", "shape"), [(0, (1024, 1536)), (64, (1024, 1536)), (64, (1000, 1411))])
+def test_every_block_of_a_slide_is_decoded_once(tmp_path, monkeypatch, margin, shape):
+    values = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     write_pyramid(tmp_path / "a.tiff", [values], values.shape, tile=128)
     decoded, tile = [], slides._Blocks._tile
 
@@ -136,13 +137,15 @@ def test_blocks_inside_a_slide_are_decoded_once_and_not_kept(tmp_path, monkeypat
 
     monkeypatch.setattr(slides._Blocks, "_tile", counted)
     with open_slide(tmp_path / "a.tiff") as image:
-        grid = tile_grid(image.shape, SlideSettings(patch_px=512, margin_px=0, blend_px=0), 128)
+        grid = tile_grid(image.shape, SlideSettings(patch_px=512, margin_px=margin, blend_px=0), 128)
         reader = TileReader(image, grid, InputContract(size=grid.tile))
         places = list(np.ndindex(grid.counts))
         for place in places:
             reader.read(*place)
         assert sorted(decoded) == list(range(8 * 12))
-        assert not image._levels[0]._blocks
+        inner = {(row, column) for row in range(1, 6) for column in range(1, 9)}
+        assert inner.isdisjoint(image._levels[0]._blocks)
+        assert bool(image._levels[0]._blocks) == bool(margin)
 
 
 @pytest.mark.parametrize("rows", [(-7, 5), (-30, -2), (40, 70), (3, 9), (-90, 120)])

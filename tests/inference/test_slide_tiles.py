@@ -340,7 +340,7 @@ def test_batches_side_by_side_give_the_same_bytes(tmp_path, threads, monkeypatch
     values = picture(1400, 1300, seed=9)
     sample = sample_of(tmp_path / "a.tiff", values)
     settings = replace(PLAIN, patch_px=256, margin_px=16, blend_px=16)
-    monkeypatch.setattr(slides, "CPU_BATCH_PIXELS", 2 * 3 * 256**2)
+    monkeypatch.setattr(slides, "CPU_PIXELS_AT_ONCE", 2 * 3 * 256**2)
     seen = set()
 
     class Noted(Local):

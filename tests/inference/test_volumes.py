@@ -1,4 +1,4 @@
-"""Volumes through sliding windows: MONAI's windows, slabs, mirrors, crops, missing sequences."""
+"""Volumes through sliding windows: MONAI's windows, slabs, mirrors, crops, missing modalities."""
 
 import tracemalloc
 from pathlib import Path

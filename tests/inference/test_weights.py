@@ -6,16 +6,19 @@ import json
 import pytest
 import torch
 
-from medbench.core.errors import MedbenchError
+from medbench.challenges import load_challenge
+from medbench.challenges.declared.bare import bare_challenge
 from medbench.core.files import sha256_file
 from medbench.core.progress import SilentProgress
-from medbench.inference.weights import load_checkpoint, load_into, save_checkpoint
+from medbench.inference.weights import Checkpoint, load_checkpoint, load_into, save_checkpoint
 from medbench.inference.wrappers import peelings, unwrapped
 from medbench.models import create_model
 from medbench.running import job
+from medbench.running import weights as weights_of_requests
 from medbench.running.request import Request
 from medbench.running.setup import Setup
 from medbench.running.weights import read_weights
+from refusals import refused
 
 MODEL = "dssau_net.test"
 
@@ -24,14 +27,6 @@ MODEL = "dssau_net.test"
 def state(one_thread):
     torch.manual_seed(0)
     return create_model(MODEL, in_channels=3, num_classes=2).state_dict()
-
-
-def refused(code, action):
-    with pytest.raises(MedbenchError) as caught:
-        action()
-    assert caught.value.code == code
-    assert "\n" not in caught.value.message
-    return caught.value.message
 
 
 def prefixed(state, prefix):
@@ -265,8 +260,6 @@ def test_weights_of_other_labels_of_the_same_number_are_refused_with_both_lists(
     assert setup_of("brats2024_ped", path).network.options == {"channels": [4, 8]}
     save_checkpoint(path, state, {**facts, "challenge": "somebody_elses"})
     refused("weights.other_labels", lambda: setup_of("brats2024_gli", path))
-    from medbench.challenges import load_challenge
-
     demands = {task: list(names) for task, names in load_challenge("brats2024_gli").card.demands.items()}
     save_checkpoint(path, state, {**facts, "challenge": "somebody_elses", "classes": demands})
     assert setup_of("brats2024_gli", path).network.options == {"channels": [4, 8]}
@@ -274,6 +267,39 @@ def test_weights_of_other_labels_of_the_same_number_are_refused_with_both_lists(
     changed = {**facts, "challenge": "brats2024_gli", "classes": {"label_map": exchanged}}
     save_checkpoint(path, state, changed)
     refused("weights.other_labels", lambda: setup_of("brats2024_gli", path))
+
+
+@pytest.mark.parametrize(
+    ("learnt", "own", "differs"),
+    [
+        (("t1", "flair"), ("flair", "t1"), True),
+        (("t1", "flair"), ("T1", "FLAIR"), False),
+        (("t1", "flair"), ("t1", "t2"), True),
+        (("t1",), ("flair",), False),
+        (("t1", "t1ce", "t2", "flair"), None, True),
+        (("flair", "t1ce", "t1", "t2"), None, False),
+    ],
+)
+def test_weights_that_learnt_other_modalities_or_another_order_are_refused(
+    tmp_path, monkeypatch, learnt, own, differs
+):
+    """The labels are the same, and so is the number of channels; ``None`` is BraTS with its aliases."""
+    names = ["background", "tumour"]
+    other = bare_challenge(tmp_path, names, task="label_map", modalities=learnt)
+    challenge = load_challenge("brats2023_gli")
+    if own is not None:
+        challenge = bare_challenge(tmp_path, names, task="label_map", modalities=own)
+    monkeypatch.setattr(weights_of_requests, "load_challenge", lambda name: other)
+    weights = weights_of_requests.Weights("file", tmp_path, Checkpoint({}, {"challenge": "theirs"}))
+
+    def check():
+        weights_of_requests.refuse_other_modalities(challenge, weights)
+
+    if differs:
+        message = refused("weights.other_modalities", check)
+        assert message.index(", ".join(learnt)) < message.rindex(list(challenge.card.modalities)[-1])
+    else:
+        check()
 
 
 def test_weights_that_do_not_fit_are_refused_before_any_data_are_drawn(state, tmp_path, monkeypatch):

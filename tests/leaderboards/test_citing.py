@@ -32,6 +32,7 @@ def test_everything_has_an_entry_with_balanced_braces_and_a_licence(name):
 def test_a_model_cites_its_paper_and_code():
     (citation,) = cite(["dssau_net"])
     assert "eprint = {2506.03684}" in citation.bibtex
+    assert "year = {2025}" in citation.bibtex
     assert "archivePrefix = {arXiv}" in citation.bibtex
     assert "XiaZunhui/DSSAU-Net@ce1d11d" in citation.origin
 

@@ -14,18 +14,21 @@ import scipy.stats
 from typer.testing import CliRunner
 
 from medbench.challenges import load_challenge
+from medbench.cli.compare import _legend
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
 from medbench.leaderboards.compare import compare_runs
+from medbench.leaderboards.compare_page import write_comparison
 from medbench.leaderboards.rank import rank_runs
+from medbench.records.figures import Figure
 from medbench.records.reading import Run, find_run
 from medbench.records.tables import heading, spread_rows
 from medbench.running.comparison import comparison
 from medbench.running.evaluate import evaluate
 from medbench.running.report import report
-from medbench.statistics.paired import holm
+from medbench.statistics.paired import FIRST_ORDER, INVERSION, holm
 
 SHIPPED = Path(__file__).parents[2] / "leaderboards"
 
@@ -38,20 +41,9 @@ def invoke(*arguments):
 
 
 @pytest.fixture(scope="module")
-def evaluated(small_cvc, tmp_path_factory):
+def evaluated(moved):
     """Three folders of predictions, the references moved by 0, 2 and 8 pixels, scored."""
-    base = tmp_path_factory.mktemp("compare")
-    found = []
-    for shift in (0, 2, 8):
-        folder = base / f"moved-{shift}"
-        folder.mkdir()
-        for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
-            cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
-        found.append(
-            evaluate("cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards")
-        )
-    return base / "runs", [finished.folder for finished in found]
+    return moved(0, 2, 8)
 
 
 def made_up(template, values, groups, metric="dice"):
@@ -112,6 +104,7 @@ def test_an_interval_of_many_cases_is_that_of_the_mean_difference(evaluated):
     one = rng.uniform(0.3, 0.6, 400)
     changes = rng.normal(0.02, 0.1, 400)
     (found,) = compare_runs([made_up(template, v, range(400)) for v in (one, one + changes)], ["dice"])
+    assert found.interval.method == INVERSION
     half = 1.96 * changes.std(ddof=1) / 20
     assert found.interval.low == pytest.approx(changes.mean() - half, abs=0.002)
     assert found.interval.high == pytest.approx(changes.mean() + half, abs=0.002)
@@ -148,7 +141,9 @@ def test_three_runs_are_compared_in_pairs_and_corrected_together(evaluated):
 def test_equal_runs_differ_by_nothing(evaluated):
     runs, folders = evaluated
     run = find_run(folders[1], runs)
-    for difference in compare_runs([run, run], ["dice", "precision_256"]):
+    differences = compare_runs([run, run], ["dice", "precision_256"])
+    assert not any("cannot reach" in line for line in _legend(differences))
+    for difference in differences:
         assert difference.difference == 0
         assert difference.p_permutation == 1
         assert difference.p_wilcoxon == 1
@@ -164,6 +159,18 @@ def test_five_hundred_identical_pairs_differ_by_nothing(evaluated, noise):
     assert (row.interval.low, row.interval.high) == (0.0, 0.0)
     assert (row.by_group.wins, row.by_group.ties, row.by_group.losses) == (0, 500, 0)
     assert row.by_group.rank_biserial is None
+
+
+def test_drawn_exchanges_give_no_p_below_the_least_that_there_is(evaluated):
+    """Seven of 57 groups differ, so that p is 2/128; of 10,000 drawn exchanges some samples hold fewer."""
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    one = np.full(57, 0.5)
+    pair = [made_up(template, v, range(57)) for v in (one, one + 0.1 * (np.arange(57) < 7))]
+    drawn = [compare_runs(pair, ["dice"], seed=seed)[0] for seed in range(8)]
+    assert {row.least_p for row in drawn} == {2 / 128}
+    assert min(row.p_permutation for row in drawn) == 2 / 128
+    assert max(row.p_permutation for row in drawn) < 0.02
 
 
 def test_a_named_family_is_corrected_alone(evaluated):
@@ -252,6 +259,30 @@ def test_groups_weighted_by_the_challenge_are_exchanged_as_it_aggregates(evaluat
     assert row.difference == pytest.approx(parts.sum())
     assert row.p_permutation == pytest.approx((np.abs(signs @ parts) >= abs(parts.sum()) - 1e-12).mean())
     assert row.interval.low < row.difference < row.interval.high
+    assert row.interval.method == FIRST_ORDER
+    assert any("the interval a first-order one" in line for line in _legend([row]))
+
+
+def test_groups_without_a_case_of_a_class_leave_its_interval_alone(evaluated, monkeypatch):
+    """The share of a class's cases that are right, of which only the first eight groups have any."""
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(2)
+    one, other = rng.uniform(0.4, 0.9, 30), rng.uniform(0.5, 0.95, 30)
+
+    def of_class(self, metric, rows):
+        values = np.array([row.scores[metric.name].value for row in rows])
+        counts = np.array([int(row.case[1:]) < 8 for row in rows], float)
+        return lambda w: (w * counts) @ values / np.maximum((w * counts).sum(-1), 1e-9)
+
+    monkeypatch.setattr(type(CHALLENGE.scorer), "statistic", of_class)
+    (all_groups,) = compare_runs([made_up(template, v, range(30)) for v in (one, other)], ["dice"])
+    (its_own,) = compare_runs([made_up(template, v[:8], range(8)) for v in (one, other)], ["dice"])
+    assert (all_groups.groups, its_own.groups) == (30, 8)
+    assert all_groups.difference == pytest.approx(its_own.difference)
+    assert all_groups.interval.low == pytest.approx(its_own.interval.low)
+    assert all_groups.interval.high == pytest.approx(its_own.interval.high)
+    assert all_groups.p_permutation == pytest.approx(its_own.p_permutation, abs=0.02)
 
 
 def test_cases_without_a_value_in_one_run_are_counted_out(evaluated):
@@ -342,6 +373,9 @@ def test_the_command_prints_a_table_and_json(evaluated):
     assert "Holm over 2 comparisons" in table.stdout
     assert "2 of 2 comparisons cannot reach p ≤ 0.05" in table.stdout
     assert "rank-biserial" in table.stdout
+    words = " ".join(table.stdout.split())
+    assert "not over other trainings of the same models" in words
+    assert "the interval a first-order one" not in words
     margin = invoke("compare", *folders[:2], "--metric", "dice", "--margin", "0.05")
     assert "equivalence" in margin.stdout
     assert "two one-sided t tests" in margin.stdout
@@ -374,6 +408,22 @@ def test_a_signed_difference_has_no_winner_and_no_rank():
         own = {case: cells.scores["df"].value for case, cells in run.rows.items()}
         farthest = max(own, key=lambda case: abs(own[case]))
         assert row[4:6] == (f"{own[farthest]:.2f}", farthest)
+
+
+@pytest.mark.parametrize("outlined", [True, False])
+def test_the_key_of_outlines_and_their_layers_stand_where_outlines_are(evaluated, tmp_path, outlined):
+    runs, folders = evaluated
+    pair = [find_run(folder, runs) for folder in folders[:2]]
+
+    def illustrate(run, cases):
+        common = {"has_outlines": outlined, "wrong": outlined, "without_image": "none"}
+        return [Figure(case, "image", "", "", (), **common) for case in cases]
+
+    write_comparison(tmp_path / "page.html", pair, compare_runs(pair, ["dice"]), [], illustrate)
+    text = (tmp_path / "page.html").read_text()
+    assert "Cases that moved most" in text
+    assert ('<div class="tools top" data-layers' in text) == outlined
+    assert ("too much or another label" in text) == outlined
 
 
 def test_folders_of_predictions_that_are_not_there_are_refused(evaluated, tmp_path):

@@ -150,11 +150,40 @@ def test_a_board_that_cannot_be_built_is_told_and_leaves_the_others_alone(with_u
     assert "ours: its challenge is not known here, so its pages stay as they are" in done.stderr
     assert "acdc/results.jsonl: lines were added, changed or removed" in done.stderr
     assert [name for name, page in pages.items() if page.read_text() == "old"] == ["ours"]
+    assert done.stderr.count("acdc/results.jsonl") == 1
     assert lines_of((with_unknown / "index.html").read_text(), "ours")
     with pytest.raises(MedbenchError, match="ours: its challenge is not known here"):
         CliRunner().invoke(
             app, ["leaderboard", "build", "ours", "--leaderboards", str(with_unknown)], catch_exceptions=False
         )
+
+
+@pytest.mark.parametrize("others", ["stand", "are changed"])
+def test_a_damaged_board_stays_in_the_index_with_the_reason(boards, others):
+    """Field case: its rows dropped out of a rebuilt index without a word."""
+    write_index(boards)
+    (boards / "acdc" / "results.jsonl").write_text('{"key": 1}\n')
+    done = CliRunner().invoke(app, ["leaderboard", "build", "tvsum", "--leaderboards", str(boards)])
+    assert done.exit_code == 1
+    assert done.stderr.count("error: ") == 1
+    assert f"error: {boards}/acdc/results.jsonl: lines were added" in done.stderr
+    if others == "are changed":
+        change(boards, "hc18")
+    page = (boards / "index.html").read_text()
+    (line,) = [line for line in page.splitlines() if "acdc/" in line]
+    assert '<a href="acdc/results.jsonl">damaged: acdc/results.jsonl: lines were added, changed' in line
+    assert str(boards) not in page
+    assert page == index_of(boards)
+    assert {"hc18/index.html", "tvsum/index.html"} <= set(re.findall(r'href="([^"#]+)"', page))
+
+
+def test_all_boards_damaged_are_told_one_by_one(boards):
+    for name in ("acdc", "hc18", "tvsum"):
+        (boards / name / "results.jsonl").write_text("{}\n")
+    done = CliRunner().invoke(app, ["leaderboard", "build", "--leaderboards", str(boards)])
+    assert done.exit_code == 1
+    assert done.stderr.count("error: ") == 3
+    assert (boards / "index.html").read_text().count(">damaged: ") == 3
 
 
 def test_a_board_that_cannot_be_joined_is_told_and_leaves_the_others_alone(with_unknown, tmp_path_factory):

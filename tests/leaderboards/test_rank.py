@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +15,6 @@ from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
 from medbench.leaderboards.rank import rank_runs
 from medbench.records.reading import Run, find_run
-from medbench.running.evaluate import evaluate
 
 CHALLENGE = load_challenge("cvc_clinicdb")
 runner = CliRunner()
@@ -28,21 +26,9 @@ def invoke(*arguments):
 
 
 @pytest.fixture(scope="module")
-def evaluated(small_cvc, tmp_path_factory):
+def evaluated(moved):
     """Three folders of predictions, the references moved by 8, 0 and 2 pixels, scored."""
-    base = tmp_path_factory.mktemp("rank")
-    folders = []
-    for shift in (8, 0, 2):
-        folder = base / f"moved-{shift}"
-        folder.mkdir()
-        for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
-            cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
-        run = evaluate(
-            "cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards"
-        )
-        folders.append(run.folder)
-    return base / "runs", folders
+    return moved(8, 0, 2)
 
 
 def made_up(template, key, values, groups=None):

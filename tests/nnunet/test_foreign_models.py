@@ -13,23 +13,15 @@ import torch
 
 from medbench.challenges import load_challenge
 from medbench.core.case import Case
-from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.inference.weights import load_checkpoint, save_checkpoint
 from medbench.nnunet.architectures import LAYERS, NETWORKS, check_plans
 from medbench.nnunet.files import import_weights, is_model
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor, network_of
+from refusals import refused
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def refused(code, action):
-    with pytest.raises(MedbenchError) as caught:
-        action()
-    assert caught.value.code == code
-    assert "\n" not in caught.value.message
-    return caught.value.message
 
 
 def predictor_of(folder, cache, challenge="cvc_clinicdb"):

@@ -62,8 +62,9 @@ def test_the_model_predicts_the_challenge_which_the_metric_scores(used, tmp_path
 
 def test_the_platform_is_offered_and_what_cannot_travel_is_refused(used, medbench, site, tmp_path):
     path = used(
-        "submit", "init", "-c", "hc18", "-m", "dssau_net", "--platform", "example-server", "--weights", "none"
-    ).strip()
+        "submit", "init", "-c", "kpis_patch", "-m", "dssau_net", "--platform", "example-server",
+        "--weights", "none",
+    ).strip()  # fmt: skip
     assert 'platform = "example-server"' in (tmp_path / path).read_text()
     assert "error" not in used("submit", "check", path)
     done = medbench(

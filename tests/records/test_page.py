@@ -52,3 +52,22 @@ def test_a_diagonal_s_name_lies_below_it_and_above_all_curves():
     on_diagonal = y0 + (right - letters - x0) / (x1 - x0) * (y1 - y0)
     assert base - 10 > on_diagonal
     assert markup.index("<polyline") < label.start()
+
+
+def shown_facts(tmp_path, facts):
+    run = read_run(EVIDENCE)
+    rows = [dataclasses.replace(row, facts=facts(place)) for place, row in enumerate(run.rows.values())]
+    write_report(tmp_path / "report.html", CHALLENGE, [], rows, run.record, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    table = text.partition("<h2>Cases</h2>")[2].partition("</thead>")[0]
+    return re.findall(r'<th scope="col" class="text">([^<]*)</th>', table)[2:], table
+
+
+def test_what_all_cases_share_is_said_once_and_is_no_column(tmp_path):
+    """Field case: of own data every case had a column with one and the same hash."""
+    columns, text = shown_facts(tmp_path, lambda place: {"declaration": "ab12", "site": f"s{place % 2}"})
+    assert columns == ["site"]
+    assert text.count("The same in all cases: declaration ab12.") == text.count("ab12") == 1
+    columns, text = shown_facts(tmp_path, lambda place: {"site": "a"} if place else {})
+    assert columns == ["site"], "a case without it differs"
+    assert "The same" not in text

@@ -22,6 +22,7 @@ from medbench.leaderboards.results import build_board, load_board, read_results
 from medbench.records.reading import find_run, read_run
 from medbench.running.evaluate import evaluate
 from medbench.running.report import report
+from refusals import refused
 
 CHALLENGE = load_challenge("cvc_clinicdb")
 
@@ -53,13 +54,6 @@ def board(finished, small_cvc, answers, tmp_path):
         leaderboards=tmp_path / "boards",
     )  # fmt: skip
     return tmp_path / "boards" / "cvc_clinicdb" / "results.jsonl"
-
-
-def refused(code, action):
-    with pytest.raises(MedbenchError) as caught:
-        action()
-    assert caught.value.code == code
-    return caught.value.message
 
 
 def change_digit(path, after):

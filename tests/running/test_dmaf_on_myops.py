@@ -153,7 +153,7 @@ def test_trained_on_the_sample_and_run_over_all_combinations_into_the_papers_tab
     assert [finished.record.model.weights for finished in combinations.runs] == ["trained"] * 7
     assert combinations.exit_code == 0
     table = (combinations.folder / "table.md").read_text()
-    assert "Protocol as papers on missing sequences" in table
+    assert "Protocol as papers on missing modalities" in table
     assert table.count("●") == 2 * 12
     values = combinations.values("dice_lv")
     assert len(values) == 7

@@ -13,6 +13,7 @@ from medbench.io.raster import read_image
 from medbench.running.ensemble import EnsembleRequest, run_ensemble
 from medbench.running.request import Inference
 from medbench.running.run import run
+from refusals import refused
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,12 +72,6 @@ def test_the_command_makes_the_same_run(made, small_cvc):
     assert answer.exit_code == 0, answer.output
     expected = run_ensemble(request(made, [p.folder for p in parents[:2]], small_cvc)).record.key
     assert expected[:16] in answer.stdout
-
-
-def refused(code, action):
-    with pytest.raises(MedbenchError) as caught:
-        action()
-    assert caught.value.code == code
 
 
 def test_what_makes_no_ensemble_is_refused(made, small_cvc, small_isic):

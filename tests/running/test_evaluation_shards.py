@@ -4,12 +4,13 @@ import shutil
 
 import pytest
 
+from clusters import two_threads
+from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.leaderboards.results import read_results
 from medbench.running.evaluate import evaluate
 from medbench.running.evaluation_shards import merge_evaluation
-from medbench.running.executors import dask_cluster
 from medbench.running.request import Inference
 from medbench.running.run import run
 
@@ -55,21 +56,19 @@ def test_shards_merge_into_the_rows_of_one_call(predictions, small_cvc, tmp_path
     assert "2-of-3.jsonl, line" in command("merge", *parts).err
 
 
+def test_the_board_that_took_the_row_is_named(predictions, small_cvc, command):
+    words = ("evaluate", "-c", "cvc_clinicdb", "-p", predictions, "--data", small_cvc)
+    board = leaderboards_folder() / "cvc_clinicdb/index.html"
+    assert f"Board: {board}\n" in command(*words).out
+    assert board.is_file()
+    first = load_challenge("cvc_clinicdb").cases(small_cvc, "test")[0].id
+    assert "Board: " not in command(*words, "--cases", first).out
+
+
 def test_a_cluster_gives_the_same_rows(predictions, small_cvc, tmp_path):
-    distributed = pytest.importorskip("distributed")
     whole = one_call(predictions, small_cvc, tmp_path)
     journal = (whole.folder / "cases.jsonl").read_bytes()
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=None,
-            protocol="tcp://",
-            host="127.0.0.1",
-        ) as cluster,
-        dask_cluster(cluster.scheduler_address) as executor,
-    ):
+    with two_threads() as executor:
         again = one_call(predictions, small_cvc, tmp_path, executor)
     assert (again.folder / "cases.jsonl").read_bytes() == journal
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -78,6 +79,39 @@ def test_resampling_to_the_reference_is_explicit(folders):
     assert scores.rows[0].scores["1/dice"].value == 1
 
 
+def test_resampling_leaves_what_lies_on_the_grid_and_reads_labels_as_ever(tmp_path):
+    """Axes that are not at right angles, and labels of scaled integers, which are 0.996 and 2."""
+    import nibabel
+
+    labels = ball().T
+    affine = np.diag([0.8, 0.8, 3, 1.0])
+    affine[1, 2] = 0.8
+    scaled = nibabel.Nifti1Image(labels.astype(np.float64), affine)
+    scaled.set_data_dtype(np.uint8)
+    shifted = nibabel.Nifti1Image(np.roll(labels, 2, 0).astype(np.float64), np.diag([0.8, 0.8, 3, 1.0]))
+    shifted.affine[0, 3] = -1.6
+    shifted.set_data_dtype(np.uint8)
+    shifted.set_sform(shifted.affine, 1)
+    for folder, sheared, straight in (
+        ("r", nibabel.Nifti1Image(labels, affine), nibabel.Nifti1Image(labels, np.diag([0.8, 0.8, 3, 1.0]))),
+        ("p", scaled, shifted),
+    ):
+        (tmp_path / folder).mkdir()
+        nibabel.save(sheared, tmp_path / folder / "sheared.nii.gz")
+        nibabel.save(straight, tmp_path / folder / "straight.nii.gz")
+    scores = evaluate_folders(tmp_path / "r", tmp_path / "p", ["dice"], resample_to_reference=True)
+    assert [row.reason for row in scores.rows] == ["", ""]
+    assert {score.value for row in scores.rows for score in row.scores.values()} == {1.0}
+
+
+def test_resampling_follows_no_link_out_of_the_folder(folders):
+    path = folders[1] / "a" / "case0.mha"
+    path.unlink()
+    path.with_suffix(".nii.gz").symlink_to(folders[0] / "a" / "case0.nii.gz")
+    (row, *_) = evaluate_folders(*folders, ["dice"], resample_to_reference=True).rows
+    assert (row.status, row.evidence["refusal"]) == ("failed", "file.link_outside")
+
+
 def test_missing_and_unreadable_predictions_are_counted(folders):
     (folders[1] / "a" / "case0.mha").unlink()
     (folders[1] / "a" / "case1.mha").write_bytes(b"torn")
@@ -107,6 +141,56 @@ def test_names_that_do_not_pair_say_how(folders, tmp_path):
         evaluate_folders(folders[0], tmp_path / "other", METRICS)
     single = evaluate_folders(folders[0] / "a" / "case1.nii.gz", tmp_path / "other" / "out_1.mha", METRICS)
     assert single.aggregates["1/dice"].value == 1
+
+
+@pytest.mark.parametrize(
+    ("rename", "paired"),
+    [((".nii.gz", "_pred.mha"), [0, 1, 2, 3]), (("0.nii.gz", "0_pred.nii.gz"), [0]), (("e", "e"), [])],
+)
+def test_a_rename_may_reach_into_the_suffix(folders, rename, paired):
+    for path in sorted((folders[1] / "a").iterdir()):
+        path.rename(path.with_name(f"{path.stem}_pred.mha"))
+    write_volume(folders[1] / "a" / "other.mha", Volume(ball(), SPACING))
+    write_volume(folders[0] / "a" / "other.nii", Volume(ball(), SPACING))
+    scores = evaluate_folders(*folders, ["dice"], rename=rename)
+    names = [row.case for row in scores.rows if row.status == "ok"]
+    assert names == [*(f"a/case{number}" for number in paired), "a/other"]
+
+
+def zipped(path, *members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, source in members:
+            archive.write(source, name)
+    return path
+
+
+def test_a_zip_is_opened_however_deep_its_files_lie_and_named_where_they_do_not_pair(folders, tmp_path):
+    reference, prediction = folders[0] / "a" / "case0.nii.gz", folders[1] / "a" / "case0.mha"
+    deep = zipped(tmp_path / "deep.zip", ("x/y/z/case0.mha", prediction))
+    assert evaluate_folders(folders[0] / "a", deep, ["dice"]).rows[0].status == "ok"
+    other = zipped(tmp_path / "other.zip", ("x/CASE0.mha", prediction))
+    with pytest.raises(MedbenchError) as caught:
+        evaluate_folders(folders[0] / "a", other, ["dice"])
+    assert caught.value.code == "predictions.none"
+    assert caught.value.message.startswith(f"{other}: holds no prediction")
+    assert "CASE0.mha differs by case only" in caught.value.message
+    for places in (
+        (other, folders[1]),
+        (folders[0], tmp_path / "a.tar.gz"),
+        (reference, tmp_path / "a.tar.gz"),
+    ):
+        (tmp_path / "a.tar.gz").write_bytes(b"x")
+        with pytest.raises(MedbenchError, match="is no type of label maps") as caught:
+            evaluate_folders(*places, ["dice"])
+        assert caught.value.hint == "Unpack it, and give the folder."
+    with pytest.raises(MedbenchError, match="--rename has no effect on two files"):
+        evaluate_folders(reference, prediction, ["dice"], rename=("case", "pred"))
+
+
+def test_a_rename_that_changes_no_name_is_refused(folders):
+    with pytest.raises(MedbenchError, match=r"no name holds '_gt', for example a/case0\.nii\.gz") as caught:
+        evaluate_folders(*folders, ["dice"], rename=("_gt", "_pred"))
+    assert caught.value.code == "option.ignored"
 
 
 def test_workers_do_not_change_the_result(folders):

@@ -78,6 +78,13 @@ def test_one_record_for_five_folds_each_by_its_own_network(summe, tmp_path):
     assert record.metrics["f_spread_seeds"].value is None
     again = run("fulltransnet", "summe", data=summe, options=TINY, **places)
     assert again.resumed == 25
+    train(
+        "fulltransnet", "summe", recipe="quick", recipe_changes={"epochs": 2}, data=summe,
+        options=TINY, runs=places["runs"], split="fold2_train",
+    )  # fmt: skip
+    with pytest.raises(MedbenchError, match="fold1 with epochs=1, fold2 with epochs=2") as caught:
+        run("fulltransnet", "summe", data=summe, options=TINY, **places)
+    assert caught.value.code == "weights.mixed"
 
 
 @pytest.mark.slow

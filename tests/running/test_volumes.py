@@ -1,4 +1,4 @@
-"""Runs on volumes: windows, missing sequences, all combinations, bad cases, leaks between splits."""
+"""Runs on volumes: windows, missing modalities, all combinations, bad cases, leaks between splits."""
 
 import dataclasses
 import shutil
@@ -152,7 +152,7 @@ def test_the_table_over_all_combinations(release, tmp_path):
     assert len({finished.folder for finished in result.runs}) == 15
     last = result.runs[-1].record
     assert "modalities" not in last.settings
-    assert list(result.tables()) == ["brats2022", "brats2022, as papers on missing sequences"]
+    assert list(result.tables()) == ["brats2022", "brats2022, as papers on missing modalities"]
     values = result.values("dice_wt")
     assert values[-1] == last.metrics["dice_wt"].value
     assert len(set(values)) > 5

@@ -13,6 +13,7 @@ from medbench.statistics.intervals import leave_one_out, standard_error
 from medbench.statistics.paired import (
     Contributions,
     equivalence_p,
+    exchange_contributions,
     exchange_interval,
     exchange_p,
     exchanges,
@@ -20,7 +21,6 @@ from medbench.statistics.paired import (
     least_p,
     mean_contributions,
     pooled_exchange_p,
-    pseudo_contributions,
 )
 
 GOLDEN = golden("paired_r.json")
@@ -176,11 +176,58 @@ def test_any_difference_can_be_exchanged_and_undefined_ones_count_as_extreme():
     assert with_holes >= 0.5
 
 
-def test_a_mean_s_pseudo_contributions_are_its_contributions():
+def test_a_mean_s_exchange_contributions_are_its_contributions():
     change = np.array([0.1, 0.3, -0.2, 0.4, 0.2, 0.15, 0.0])
-    without = (change.sum() - change) / 6
-    parts = pseudo_contributions(float(change.mean()), without, 1e-12)
+    alone = (change.sum() - 2 * change) / 7
+    parts = exchange_contributions(float(change.mean()), alone, np.ones(7, bool), 1e-12)
     assert parts.values == pytest.approx(change / 7)
+    assert parts.weights == pytest.approx(np.full(7, 1 / 7))
+    assert parts.values[-1] == 0
+
+
+def test_groups_that_bear_on_nothing_are_no_evidence():
+    """Four of 20 cases of a class change; 37 groups without a case of it change neither test nor interval."""
+    change = np.concatenate([np.full(4, -1.0), np.zeros(16)])
+    difference = change.mean()
+    alone = np.concatenate([difference - 2 * change / 20, np.full(37, difference)])
+    bears = np.arange(57) < 20
+    parts = exchange_contributions(difference, alone, bears, 1e-12)
+    interval = exchange_interval(parts, exchanges(20, 0), 2.0)
+    expected = exchange_interval(contributions(np.zeros(20), change), exchanges(20, 0), 2.0)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert interval.low < 0 <= interval.high
+
+
+def test_what_is_not_of_first_order_is_shared_out_and_nothing_becomes_evidence():
+    alone = np.array([0.1, 0.3, 0.2, 0.5, 0.5, 0.35, 0.25, 0.5])
+    parts = exchange_contributions(0.5, alone, np.ones(8, bool), 1e-12)
+    assert parts.difference == pytest.approx(0.5)
+    assert (parts.values == 0).tolist() == (alone == 0.5).tolist()
+
+
+def test_the_f1_of_groups_of_any_size_has_an_interval_that_agrees_with_its_test():
+    rng, signs, apart, refutations = np.random.default_rng(0), exchanges(10, 0), 0, 0
+
+    def f1(counts):
+        return 2 * counts[..., 0] / (2 * counts[..., 0] + counts[..., 1] + counts[..., 2])
+
+    for _ in range(100):
+        first = rng.integers(0, 30, (10, 3))
+        second = np.abs(first + rng.integers(-2, 6, (10, 3)) * [1, 0, 0])
+
+        def change(exchange, first=first, second=second):
+            kept = (exchange > 0)[..., None]
+            own, other = np.where(kept, first, second).sum(-2), np.where(kept, second, first).sum(-2)
+            return f1(other) - f1(own)
+
+        difference, alone = float(change(np.ones((1, 10)))[0]), change(1 - 2 * np.eye(10))
+        p = pooled_exchange_p(change, signs, difference, 1e-12)
+        parts = exchange_contributions(difference, alone, np.ones(10, bool), 1e-12)
+        interval = exchange_interval(parts, signs, 2.0)
+        apart += (not interval.low <= 0 <= interval.high) != (p <= 0.05)
+        refutations += p <= 0.05
+    assert 20 <= refutations <= 60
+    assert apart <= 2
 
 
 def test_the_least_p_is_what_exchanges_of_the_differing_groups_can_give():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import study_functions as functions
+from clusters import two_threads
 from medbench.core.errors import MedbenchError
 from medbench.running.call_engine import TRIES, Lost, spread
 from medbench.running.executors import Processes, dask_cluster, device_of_workers, local_processes
@@ -88,18 +89,7 @@ def test_an_absent_scheduler_is_named(monkeypatch):
 
 
 def test_a_local_cluster_gives_every_result():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=None,
-            protocol="tcp://",
-            host="127.0.0.1",
-        ) as cluster,
-        dask_cluster(cluster.scheduler_address) as executor,
-    ):
+    with two_threads() as executor:
         assert results(functions.square, range(20), executor) == {n: n * n for n in range(20)}
         assert results(functions.refuse, [3], executor) == {3: Lost("ValueError: three is refused")}
 

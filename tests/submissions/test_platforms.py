@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,7 +15,9 @@ from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.description import Submission
 from medbench.submissions.entry import run
 from medbench.submissions.lint.image import lint_bundle
+from medbench.submissions.overview import platform_rows
 from medbench.submissions.platforms import list_platforms, load_platform
+from medbench.submissions.platforms.base import SavedArchive
 from medbench.submissions.platforms.brats import parse_options
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save
@@ -110,6 +113,43 @@ def test_medperf_is_described_by_its_file(brats):
     assert (built.folder / "parameters.yaml").is_file()
     result = rehearse(built, count=1)
     assert passed(result)
+
+
+def test_platforms_without_containers_are_listed_without_their_folders():
+    """The folders of a zip's or a table's rehearsal are medbench's own, which no platform mounts."""
+    rows = {row["platform"]: row for row in platform_rows()}
+    for name in list_platforms():
+        is_container = load_platform(name).delivers == "image"
+        folders = (rows[name]["inputs"], rows[name]["outputs"])
+        assert all(folder.startswith("/") for folder in folders) == is_container
+        assert (folders == ("–", "–")) != is_container
+    assert rows["codalab"]["delivers"] == "zip of metadata, model.py, model.pickle"
+    assert rows["hc18"]["delivers"] == "table hc18.csv"
+
+
+@pytest.mark.parametrize("platform", ["medperf", "synapse-docker"])
+def test_shared_memory_is_docker_s_own_where_nobody_asks_for_more(platform):
+    described = Submission(name="a", challenge="brats2023_gli", model="m", platform=platform)
+    loaded = load_platform(platform)
+    assert not [text for text in loaded.files(described).values() if "shm_size" in text]
+    assert loaded.limits.shared_memory_bytes == 64 << 20
+
+
+@pytest.mark.parametrize("delivery", ["baked", "mounted"])
+def test_medperf_registers_a_model_that_a_benchmark_may_take(delivery):
+    """As commands/model/model.py of mlcommons/medperf@197a17e takes it."""
+    described = Submission(
+        name="a", challenge="brats2023_gli", model="m", platform="medperf", weights={"delivery": delivery}
+    )
+    steps = load_platform("medperf").steps(described, SavedArchive(Path("build/a/a.tar.gz"), "medbench/a:1"))
+    submit, associate = (step.split() for step in steps if step.startswith("medperf model "))
+    assert submit[:3] == ["medperf", "model", "submit"]
+    options = submit[3:]
+    assert options[options.index("--container-config-file") + 1] == "build/a/container_config.yaml"
+    assert options[options.index("--parameters-file") + 1] == "build/a/parameters.yaml"
+    assert "--operational" in options
+    assert ("--additional-file" in options) == (delivery == "mounted")
+    assert associate[2:] == ["associate", "--benchmark", "BENCHMARK", "--model_uid", "MODEL"]
 
 
 def test_a_cube_is_yaml_whatever_its_author_is_called():

@@ -116,7 +116,7 @@ def test_a_factory_that_does_not_take_its_keywords_is_told(fresh_registry):
 
 def test_a_parameter_without_gradient_is_told(fresh_registry):
     medbench.register_model(ModelEntry("lab/dead", "Dead", image_size=64))(Dead)
-    with pytest.raises(ContractError, match="no gradient reaches 1 parameters, the first is unused"):
+    with pytest.raises(ContractError, match="no gradient reaches 1 parameter, the first is unused"):
         check_model("lab/dead")
     check_model("lab/dead", training_only=["unused"])
 

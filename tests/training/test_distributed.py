@@ -214,6 +214,43 @@ def test_sigterm_ends_all_processes_and_keeps_the_state(tmp_path, send):
     assert torch.load(state, weights_only=True)["global_step"] > 0
 
 
+def on_two(small_cvc, runs, err):
+    """Start ``medbench train`` on two processes of the CPU; its streams go to files beside ``runs``."""
+    words = ["train", "-m", "smp/unet", "-c", "cvc_clinicdb", "--data", str(small_cvc), "--runs", str(runs)]
+    words += ["--set", "encoder=mobilenet_v2", "--device", "cpu", "--devices", "2"]
+    words += [x for name in ("image_size=32", "epochs=12", "batch_size=4") for x in ("--recipe-set", name)]
+    with (runs.parent / err).open("w") as stream, (runs.parent / f"{err}.out").open("w") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "medbench", *words], stdout=out, stderr=stream,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive  # three trainings of two processes each, which import torch for most of their time
+def test_the_same_command_goes_on_after_sigterm_to_the_same_bytes_and_one_process_speaks(tmp_path, small_cvc):
+    for name in ("whole", "part"):
+        (tmp_path / name).mkdir()
+    assert on_two(small_cvc, tmp_path / "whole" / "runs", "err").wait(300) == 0
+    part = tmp_path / "part"
+    process = on_two(small_cvc, part / "runs", "first")
+    until = time.monotonic() + 120
+    while not list(part.glob("**/resume.ckpt")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    assert on_two(small_cvc, part / "runs", "again").wait(300) == 0
+    (whole,), (again,) = ((tmp_path / name).glob("**/weights.pt") for name in ("whole", "part"))
+    assert whole.read_bytes() == again.read_bytes()
+    first, second = ((part / name).read_text() for name in ("first", "again"))
+    assert first.count("learns from") == second.count("learns from") == 1
+    assert first.count("over 2 devices") == second.count("over 2 devices") == 1
+    assert first.count("Interrupted. Repeat the command to go on.") == 1
+    assert "Traceback" not in first
+    assert second.count("Training goes on from") == 1
+    assert (part / "again.out").read_text().count("next: medbench") == 1
+
+
 def _lives(group):
     """Whether a process of a group is there that has not ended."""
     told = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True)

@@ -200,6 +200,39 @@ def test_the_dry_run_prints_the_plan_and_draws_no_data(tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("challenge", ["psfhs", "tvsum"])
+def test_a_fit_of_constant_answers_has_no_steps(challenge):
+    """Field case: its outline had nnU-Net's optimizer and augmentation."""
+    assert set(outline_training("baseline/constant", challenge)["settings"]) == {
+        "image_size", "volume_size", "examples", "seed",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-m", "dssau_net.test", "-c", "psfhs", "--data", "nowhere"), "data.missing"),
+        (("-m", "dssau_net.test", "-c", "psfhs", "--device", "cuda:99"), "device.missing"),
+        (("-m", "dssau_net.test", "-c", "psfhs", "--device", "cpu", "--devices", "999"), "training.devices"),
+        (("-m", "dssau_net.test", "-c", "psfhs", "--runs", "file/x"), "output.unwritable"),
+        (("-m", "baseline/constant", "-c", "psfhs", "--devices", "2"), "training.devices"),
+        (("-m", "fulltransnet", "-c", "tvsum", "--device", "cpu", "--devices", "2"), "training.devices"),
+        (("-m", "baseline/uniform", "-c", "tvsum"), "training.nothing"),
+        (("-m", "nnunet", "-c", "psfhs", "--accumulate", "2"), "nnunet.hardware"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[1::2]),
+)
+def test_the_dry_run_refuses_what_the_training_refuses(words, code, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    dry, real = command("train", *words, "--dry-run"), command("train", *words)
+    assert (dry.code, real.code) == (2, 2)
+    assert dry.err.splitlines()[-2:] == real.err.splitlines()[-2:]
+    assert f"[{code}]" in dry.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 @pytest.mark.parametrize(
     ("changes", "nearest"),
     [

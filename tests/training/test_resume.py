@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+import zipfile
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +15,7 @@ import torch
 
 import medbench
 import warm_process
+from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import Boxes, TrainingBoxes, TrainingImage, TrainingVolume
@@ -225,6 +227,26 @@ def test_the_state_before_stays_until_the_new_one_is_on_the_disk(tmp_path, monke
     assert events == [("written", b"before"), ("flushed", b"before")]
     assert (tmp_path / RESUME).read_bytes() == b"after"
     assert [path.name for path in tmp_path.iterdir()] == [RESUME]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("train", [segmentation, summaries])
+@pytest.mark.parametrize("damage", ["bit", "end"])
+def test_a_damaged_state_is_refused_where_torch_would_go_on_from_wrong_numbers(train, damage, tmp_path):
+    hardware, part = Hardware("cpu", 1, workers=0), tmp_path / "part"
+    with pytest.raises(Killed):
+        train(part, hardware, KillingProgress(7))
+    content = bytearray((part / RESUME).read_bytes())
+    if damage == "bit":
+        with zipfile.ZipFile(part / RESUME) as archive:
+            largest = max(archive.infolist(), key=lambda one: one.file_size)
+            content[content.index(archive.read(largest)) + largest.file_size // 2] ^= 64
+    else:
+        del content[-50:]
+    (part / RESUME).write_bytes(content)
+    with pytest.raises(MedbenchError, match=RESUME) as caught:
+        train(part, hardware, SilentProgress())
+    assert caught.value.code == "training.state"
 
 
 def test_an_interruption_is_one_from_python_and_leaves_the_next_one_alone(tmp_path):

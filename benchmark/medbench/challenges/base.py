@@ -106,8 +106,12 @@ class Challenge:
             reference: reference of a case, with the label values of the challenge's files.
             prediction: the same shape.
             spacing: mm along each axis of the array, where columns need it.
+
+        Raises:
+            MedbenchError: ``metric.array``, ``metric.shape``, ``metric.spacing``, ``metric.labels`` for
+                values that are no labels of the challenge, and what the challenge refuses besides.
         """
-        return self.scorer.score_arrays(reference, prediction, spacing)
+        return self.scorer.score_arrays(*self.scorer.checked(reference, prediction, spacing))
 
     def published(self) -> list[dict[str, Any]]:
         """Published results with their sources."""

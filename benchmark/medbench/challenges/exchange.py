@@ -16,7 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction
 from medbench.core.task import Form
-from medbench.io.gate.listing import is_metadata
+from medbench.io.gate.listing import is_metadata, present
 from medbench.io.gate.source import without_links
 
 
@@ -106,16 +106,17 @@ class Exchange(abc.ABC):
         if rename is not None:
             name = name.with_name(name.name.replace(*rename))
         for candidate in (folder / name, folder / name.name):
-            if os.path.lexists(candidate):
-                return without_links(candidate, folder)
+            place = present(candidate)
+            if place is not None:
+                return without_links(place, folder)
         others = [folder / other for other in self.other_names(case, folder)]
-        present = [other for other in others if os.path.lexists(other)]
-        if len(present) > 1:
-            names = ", ".join(path.name for path in present)
+        there = [other for other in others if os.path.lexists(other)]
+        if len(there) > 1:
+            names = ", ".join(path.name for path in there)
             raise MedbenchError(
                 "predictions.ambiguous", f"{case.id}: several predictions: {names}.", "Keep one of them."
             )
-        return without_links(present[0], folder) if present else None
+        return without_links(there[0], folder) if there else None
 
     def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
         """Write the one file that the challenge takes, from the predictions of all cases in ``folder``.

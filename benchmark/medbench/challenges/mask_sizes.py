@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from medbench.challenges.exchange import size_text
 from medbench.core.errors import MedbenchError
 from medbench.core.text import named
-from medbench.io import images, raster
+from medbench.io import hdf5, images, raster
 from medbench.io.gate.expected import handed_in
 
 READERS = 4
@@ -72,23 +72,28 @@ def refuse_unequal(sizes: Iterable[tuple[Path, Sequence[int], Sequence[int]]]) -
     raise MedbenchError("data.size_mismatch", words, OTHER_SIZE)
 
 
-def check_size(mask: Path | str, own: Sequence[int], due: Sequence[int], hint: str = OTHER_SIZE) -> None:
-    """Refuse a mask whose size is not that of its image.
+def check_size(
+    mask: Path | str,
+    own: Sequence[int],
+    due: Sequence[int],
+    hint: str = OTHER_SIZE,
+    of: Literal["image", "reference"] = "image",
+) -> None:
+    """Refuse a mask whose size is not that of its image or of its reference.
 
     Args:
         mask: its file or case.
         own: its size.
-        due: size of the image.
+        due: size of the image or the reference.
         hint: what to do.
+        of: whose size that is.
 
     Raises:
         MedbenchError: ``data.size_mismatch``.
     """
     if tuple(own) != tuple(due):
         raise MedbenchError(
-            "data.size_mismatch",
-            f"{mask}: is {size_text(own)} where its image is {size_text(due)}.",
-            hint,
+            "data.size_mismatch", f"{mask}: is {size_text(own)} where its {of} is {size_text(due)}.", hint
         )
 
 
@@ -118,28 +123,6 @@ def check_mask_sizes(
         check_size(*prediction, due, RESIZE_BACK)
 
 
-def check_prediction_size(
-    path: Path, own: Sequence[int], due: Sequence[int], hint: str = RESIZE_BACK
-) -> None:
-    """Refuse a prediction whose size is not that of its reference.
-
-    Args:
-        path: the prediction.
-        own: its shape.
-        due: shape of the reference.
-        hint: what to do.
-
-    Raises:
-        MedbenchError: ``data.size_mismatch``.
-    """
-    if tuple(own) != tuple(due):
-        raise MedbenchError(
-            "data.size_mismatch",
-            f"{path}: is {size_text(own)} where its reference is {size_text(due)}.",
-            hint,
-        )
-
-
 def sized(read: Callable[[], S], path: Path, axes: int, check: Callable[[Sequence[int]], None]) -> S:
     """A prediction of the right size; of another size it is refused by its size and not by its values.
 
@@ -158,8 +141,12 @@ def sized(read: Callable[[], S], path: Path, axes: int, check: Callable[[Sequenc
         prediction = read()
     except MedbenchError as error:
         suffix = images.suffix_of(path)
-        of_volumes = suffix in images.VOLUME_SUFFIXES and error.code == "data.not_a_label_map"
-        if of_volumes or (error.code in OF_VALUES and suffix in images.SUFFIXES):
+        fractions = error.code == "data.not_a_label_map"
+        if suffix in hdf5.SUFFIXES and (fractions or error.code in OF_VALUES):
+            check(hdf5.read_shapes(path)["label"])
+        elif suffix in images.SUFFIXES and (
+            error.code in OF_VALUES or (fractions and suffix in images.VOLUME_SUFFIXES)
+        ):
             check(_shape(path, axes))
         raise
     check(prediction.shape)

@@ -39,7 +39,24 @@ class Scorer(abc.ABC):
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """Scores by column of a prediction in memory."""
+        """Scores by column of a prediction in memory, whose values are those of the challenge's files."""
+
+    def checked(
+        self, reference: Any, prediction: Any, spacing: Any
+    ) -> tuple[Any, Any, tuple[float, ...] | None]:
+        """What a caller gave for :meth:`score_arrays`; of label maps, arrays without other labels.
+
+        Raises:
+            MedbenchError: ``metric.array``, ``metric.shape``, ``metric.labels`` or ``metric.spacing``.
+        """
+        if not self.card.labels:
+            return reference, prediction, spacing
+        from medbench.metrics.arrays import check_spacing, same_shape, with_labels
+
+        first, second = same_shape(reference, prediction)
+        steps = None if spacing is None else check_spacing(spacing, first.ndim)
+        labels = tuple(self.card.labels)
+        return with_labels(first, labels, "reference"), with_labels(second, labels, "prediction"), steps
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
         """A column's value as a function of weights of the cases; the weighted mean, unless it is pooled."""

@@ -136,19 +136,25 @@ def _lost(runs: Sequence[Run]) -> list[str]:
         counts = Counter(row.status for row in run.rows.values())
         if counts["failed"] or counts["missing"]:
             lines.append(
-                f"{run.title}: {counts['failed']} failed and {counts['missing']} missing of {len(run.rows)} "
-                "cases; their values are those of the challenge's rule."
+                f"{run.title}: {counts['failed']} failed and {counts['missing']} missing of "
+                f"{counted(len(run.rows), 'case')}; their values are those of the challenge's rule."
             )
     return lines
 
 
 def _print_means(title: str, differences: Sequence[Difference]) -> None:
     """Differences of the metrics as the challenge aggregates them."""
-    from medbench.cli.console import print_table
-    from medbench.leaderboards.compare_cells import difference_cells, difference_headings
+    from medbench.cli.console import fits, print_table
+    from medbench.leaderboards.compare_cells import difference_cells, difference_headings, narrow_table
 
-    rows = [difference_cells(difference) for difference in differences]
-    print_table(title, difference_headings(differences[0]), rows, wrap=(0,))
+    headings, rows = difference_headings(differences[0]), [difference_cells(one) for one in differences]
+    if fits(headings, rows, (0,)):
+        print_table(title, headings, rows, wrap=(0,))
+        return
+    narrow_headings, narrow_rows, counts = narrow_table(differences)
+    print_table(title, narrow_headings, narrow_rows, wrap=(0,))
+    if counts:
+        typer.echo(counts)
 
 
 def _print_groups(title: str, differences: Sequence[Difference]) -> None:
@@ -171,6 +177,8 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 
 def _legend(differences: Sequence[Difference]) -> list[str]:
     """Sentences on how to read the tables, and on the limits of few groups."""
+    from medbench.statistics.paired import FIRST_ORDER, IDENTICAL
+
     family = max((d.hypotheses for d in differences), default=0)
     first = (
         f"Second minus first. Holm over {counted(family, 'comparison')} in the headline columns or in those "
@@ -190,7 +198,11 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
         "Permutation p: the results of the two runs are exchanged group by group. Least p: the smallest that "
         "exchanges of the differing groups can give, after the same correction."
     )
-    blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
+    blind = [
+        d
+        for d in differences
+        if d.hypotheses and (d.least_p or 0) > _LEVEL and d.interval.method != IDENTICAL
+    ]
     if blind:
         lines.append(
             f"{len(blind)} of {counted(family, 'comparison')} cannot reach p ≤ {_LEVEL} after correction "
@@ -198,6 +210,17 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
         )
     if differences and differences[0].margin is not None:
         lines.append(
-            "Equivalence p: two one-sided t tests by group that the difference lies within the margin."
+            "Equivalence p: two one-sided t tests by group that the difference lies within the margin, not "
+            "corrected."
         )
+    if any(d.interval.method == FIRST_ORDER for d in differences):
+        lines.append(
+            "Of values over all cases at once the p is exact and the interval a first-order one: near p = "
+            "0.05 the two may disagree, and p decides."
+        )
+    lines.append(
+        "Each interval is of its own comparison, not corrected. Intervals and p say how the difference "
+        "varies over other cases, not over other trainings of the same models (medbench study repeats them "
+        "by seed)."
+    )
     return lines

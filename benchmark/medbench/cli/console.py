@@ -63,8 +63,8 @@ def print_table(
 
     Without headings the table has no line of headings. With ``lines`` the cells keep their line breaks. The
     table is as wide as the terminal, in a pipe as ``COLUMNS`` or 160; wider where a narrower one would lose
-    text or break words even with headings folded, no spaces beside the lines, and intervals below their
-    values.
+    text or break words even with headings folded, no spaces beside the lines, intervals below their values,
+    and the two ends of an interval one below the other.
     """
     from rich.table import Table
     from rich.text import Text
@@ -141,11 +141,12 @@ def _layout(
 ) -> _Layout:
     """The first form that fits into ``room``, from the plain one to the narrowest; the plain one if none."""
     below = [[cell.replace(" [", "\n[") for cell in row] for row in rows]
+    apart = [[cell.replace(" – ", " –\n") for cell in row] for row in below]
     plain = _Layout(rows, _widths(headings, rows, wrap, room - 3 * len(headings) - 1))
     narrower = (
         _Layout(cells, _widths(headings, cells, wrap, room - (1 + 2 * padding) * len(headings) - 1, True),
                 padding, True)
-        for cells, padding in ((rows, 1), (rows, 0), (below, 0))
+        for cells, padding in ((rows, 1), (rows, 0), (below, 0), (apart, 0))
     )  # fmt: skip
     return next((one for one in (plain, *narrower) if one.width <= room), plain)
 

@@ -32,5 +32,5 @@ def command(
     result = run_ensemble(
         EnsembleRequest(tuple(parents), data, device, runs, leaderboards), ConsoleProgress()
     )
-    show_finished(result, as_json)
+    show_finished(result, as_json, leaderboards)
     raise typer.Exit(result.exit_code)

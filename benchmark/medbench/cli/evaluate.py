@@ -12,6 +12,7 @@ import typer
 
 from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from medbench.running.evaluate import Evaluation
@@ -197,7 +198,7 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
         workers = stack.enter_context(own)
         if part is None:
             result = evaluate_request(request, scoring(request, workers), ConsoleProgress())
-            show_finished(result, as_json)
+            show_finished(result, as_json, request.leaderboards)
             return result.exit_code
         shard_scores = score_shard(request, part, workers, ConsoleProgress())
     return show_shard(part, shard_scores, as_json)
@@ -246,6 +247,6 @@ def _show(scores: FolderScores, as_json: bool) -> None:
         typer.echo(f"Note: {note}.")
     statuses = [row.status for row in scores.rows]
     typer.echo(
-        f"{statuses.count('ok')} of {len(statuses)} pairs scored, {statuses.count('failed')} failed, "
-        f"{statuses.count('missing')} missing. Means are over the pairs that have a value."
+        f"{statuses.count('ok')} of {counted(len(statuses), 'pair')} scored, {statuses.count('failed')} "
+        f"failed, {statuses.count('missing')} missing. Means are over the pairs that have a value."
     )

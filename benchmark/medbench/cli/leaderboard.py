@@ -31,7 +31,7 @@ def build(
 ) -> None:
     """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index.
 
-    A board that cannot be written is told and leaves the others alone.
+    A board that cannot be written is told and leaves the others alone; the index says what is wrong with it.
     """
     from medbench.cli.console import print_error, print_json
     from medbench.core.errors import MedbenchError
@@ -40,22 +40,22 @@ def build(
 
     folder = leaderboards or leaderboards_folder()
     names = challenges or require_measured(folder)
-    paths, errors = list[Path](), list[MedbenchError]()
+    paths, errors = list[Path](), dict[str, MedbenchError]()
     for name in names:
         try:
             paths += build_board(folder, name, runs or runs_folder())
         except MedbenchError as error:
-            errors.append(error)
-    if not paths:
-        raise errors[0]
-    index = write_index(folder)
+            errors[name] = error
+    if challenges and not paths and len(errors) == 1:
+        raise errors[names[0]]
+    index, without_table = write_index(folder)
     if as_json:
         print_json([str(path) for path in paths])
     else:
         typer.echo("\n".join(map(str, [*paths, index])))
-    for each in errors:
+    for each in ({board.challenge: board.error for board in without_table} | errors).values():
         print_error(each)
-    raise typer.Exit(1 if errors else 0)
+    raise typer.Exit(1 if errors or without_table else 0)
 
 
 @app.command("verify", short_help="Check every row and page against its evidence.")
@@ -170,6 +170,21 @@ def _numbered_sources(rows: list[list[str]]) -> tuple[list[list[str]], list[str]
     return with_numbers, [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
 
 
+def _without_equal_losses(
+    names: list[str], rows: list[list[str]]
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """A table without its column of failed and missing cases, where a line says as much of all rows."""
+    from medbench.leaderboards.table_text import LOST
+
+    place = names.index(LOST)
+    losses = {row[place] for row in rows}
+    if len(losses) != 1:
+        return names, rows, []
+    left, right = slice(place), slice(place + 1, None)
+    line = f"{LOST.capitalize()} in every row: {losses.pop()}."
+    return names[left] + names[right], [row[left] + row[right] for row in rows], [line]
+
+
 @app.command("show", short_help="Print a challenge's tables.")
 def show(
     context: typer.Context,
@@ -220,12 +235,14 @@ def _print_table(title: str, whole: Table) -> None:
     if apart:
         table = dataclasses.replace(table, cost_headings=())
         rows = [cells(table, dataclasses.replace(entry, costs=())) for entry in table.entries]
-    sources: list[str] = []
+    names, lines = headings(table), list[str]()
     if table.kind == "published":
-        rows, sources = _numbered_sources(rows)
-    print_table(f"{title}. {table.title}", headings(table), rows, wrap=wrap)
-    for source in sources:
-        typer.echo(source)
+        rows, lines = _numbered_sources(rows)
+    elif not fits(names, rows, wrap):
+        names, rows, lines = _without_equal_losses(names, rows)
+    print_table(f"{title}. {table.title}", names, rows, wrap=wrap)
+    for line in lines:
+        typer.echo(line)
     if apart:
         costs = [(row[-1], *entry.costs) for row, entry in zip(rows, whole.entries, strict=True)]
         print_table("Costs of these rows", ("run", *whole.cost_headings), costs)

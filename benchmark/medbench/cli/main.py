@@ -6,6 +6,7 @@ import atexit
 import copy
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -40,7 +41,8 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import as_a_shell_does, with_home
 from medbench.cli.usage import asks_for_help, usage_error
-from medbench.core.interruption import INTERRUPTED, REPEAT
+from medbench.core.first_process import is_first_process
+from medbench.core.interruption import INTERRUPTED, REPEAT, exit_by_code
 from medbench.core.machine import keep_freed_memory, sleep_while_waiting_on_busy_machines
 
 
@@ -137,22 +139,53 @@ def main() -> None:
     keep_freed_memory()
     sleep_while_waiting_on_busy_machines()
     debug = "--debug" in sys.argv
-    arguments = [as_a_shell_does(with_home(word)) for word in sys.argv[1:] if word != "--debug"]
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")
-    try:
-        code = app(arguments, prog_name="medbench", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - errors are for people
-        if asks_for_help(error):
-            typer.echo(str(error.args[0]), err=True)
-            code = 2
-        elif hasattr(error, "format_message") and not debug:
-            code = fail(usage_error(error, arguments), debug)
-        else:
-            code = fail(error, debug)
+    with _Interruption() as interruption:
+        try:
+            arguments = [as_a_shell_does(with_home(word)) for word in arguments]
+            code = app(arguments, prog_name="medbench", standalone_mode=False)
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
+        except Exception as error:  # noqa: BLE001 - errors are for people
+            code = INTERRUPTED if interruption.came else _fail(error, arguments, debug)
     if code == INTERRUPTED:
-        typer.echo(REPEAT, err=True)
-        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        if is_first_process():
+            typer.echo(REPEAT, err=True)
+        exit_by_code()
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or 0)
+
+
+class _Interruption:
+    """Notes that Ctrl-C came: libraries that it meets while they are loaded may turn it into other errors."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._is_ours = False
+
+    def __enter__(self) -> _Interruption:
+        is_first = threading.current_thread() is threading.main_thread()
+        self._is_ours = is_first and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._is_ours:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
+def _fail(error: Exception, arguments: Sequence[str], debug: bool) -> int:
+    """Tell an error; the exit code."""
+    if asks_for_help(error):
+        typer.echo(str(error.args[0]), err=True)
+        return 2
+    if hasattr(error, "format_message") and not debug:
+        return fail(usage_error(error, arguments), debug)
+    return fail(error, debug)

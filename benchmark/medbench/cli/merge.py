@@ -46,7 +46,7 @@ def command(
         _refuse_ignored({"output": output, **({"predictions": predictions} if of_run else {})}, of_run)
         merge = merge_run if of_run else merge_evaluation
         result = merge(shards, places, ConsoleProgress())
-        show_finished(result, as_json)
+        show_finished(result, as_json, leaderboards)
         raise typer.Exit(result.exit_code)
     _refuse_ignored(places)
     folder = (output or shards[0]).resolve()

@@ -94,16 +94,21 @@ def compare(
 ) -> None:
     """Compute every metric on one pair of label maps, and show what makes definitions differ."""
     from medbench.cli.console import print_json
+    from medbench.core.errors import MedbenchError
     from medbench.io.images import read_labels
     from medbench.metrics.checks.one_pair import compare_pair
 
+    spacing_mm = _spacing(spacing)
+    for path in (reference, prediction):
+        if not path.exists():
+            raise MedbenchError("data.missing", f"{path}: there is no such file.", "Check the path.")
     volumes = read_labels(reference), read_labels(prediction)
     libraries = [name.strip() for name in beside.split(",") if name.strip()]
     result = compare_pair(
         *volumes,
         names=(str(reference), str(prediction)),
         label=label or None,
-        spacing=_spacing(spacing),
+        spacing=spacing_mm,
         tolerance=tolerance,
         pattern=match,
         libraries=libraries,

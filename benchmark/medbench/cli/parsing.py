@@ -10,15 +10,23 @@ from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_toml
-from medbench.core.folders import at_home
+from medbench.core.folders import at_home, unreplaced, with_tilde
 from medbench.core.registry import unknown_name
 
-_HOME = re.compile(r"(-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)(~[\w.-]*(?:/.*)?)", re.DOTALL)
+_HOME = re.compile(r"(-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)((?:~[\w.-]*|\$HOME|\$\{HOME\})(?:/.*)?)", re.DOTALL)
 """What stands before a path in a word, and a path in a home folder."""
+_VARIABLE = re.compile(
+    r"(?:-\w|--[\w-]+=(?:[\w.]+=)?|[\w.]+=)?(?P<path>(?P<name>\$(?:\w+|\{\w+\}))/.*)", re.DOTALL
+)
+"""A word with a path that begins with a variable."""
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str], example: str = "--set n_win=8") -> dict[str, Any]:
     """Settings from ``name=value`` pairs, with values as JSON where they parse, else as text.
+
+    Args:
+        pairs: words of the command line.
+        example: of the option that they follow, for the hint.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -27,9 +35,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise MedbenchError(
-                "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
-            )
+            raise MedbenchError("option.malformed", f"'{pair}' is not name=value.", f"For example {example}.")
         if name.strip() in settings:
             raise MedbenchError(
                 "option.malformed", f"{name.strip()} is given twice.", "Give each setting once."
@@ -119,22 +125,28 @@ def parse_sampling(text: str) -> Literal["every_15th", "two_a_second"]:
 
 
 def with_home(argument: str) -> str:
-    """A word of the command line with ``~`` spelt out behind ``--option=``, ``-o`` or ``name=``.
+    """A word of the command line with ``~`` or ``$HOME`` spelt out behind ``--option=``, ``-o``, ``name=``.
 
     >>> with_home("--cases=a~/b")
     '--cases=a~/b'
     """
     place = _HOME.fullmatch(argument)
-    return argument if place is None else place[1] + os.path.expanduser(place[2])
+    return argument if place is None else place[1] + os.path.expanduser(with_tilde(place[2]))
 
 
 def as_a_shell_does(argument: str) -> str:
-    """A word of the command line with ``~/`` at its beginning spelt out, for calls without a shell.
+    """A word of the command line with ``~/`` or ``$HOME/`` at its beginning spelt out, without a shell.
+
+    Raises:
+        MedbenchError: ``path.variable`` for a path that begins with another variable.
 
     >>> as_a_shell_does("a~/b")
     'a~/b'
     """
-    return os.path.expanduser(argument) if argument == "~" or argument.startswith("~/") else argument
+    word = with_tilde(argument)
+    if (variable := _VARIABLE.match(argument)) is not None and word == argument:
+        raise unreplaced(variable["path"], variable["name"])
+    return os.path.expanduser(word) if word == "~" or word.startswith("~/") else argument
 
 
 def parse_labels(text: str | None) -> dict[str, int]:

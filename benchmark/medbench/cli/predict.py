@@ -11,6 +11,7 @@ import typer
 from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 
 if TYPE_CHECKING:
     from medbench.core.result_table import CaseRow
@@ -97,7 +98,8 @@ def command(
         refuse_ignored(context, ("classes", "values"), "with a challenge", "Leave it out, or give --images.")
         rows = predict_request(request_of(options), output, ConsoleProgress())
     failures = [row for row in rows if row.status != "ok"]
-    typer.echo(f"{len(rows) - len(failures)} of {len(rows)} cases predicted in {output / 'predictions'}")
+    n_predicted = f"{len(rows) - len(failures)} of {counted(len(rows), 'case')}"
+    typer.echo(f"{n_predicted} predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failures else 0)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
 
 FIGURES = {
     "retrieval": "own report first of 16",
@@ -51,8 +52,8 @@ def command(
     """Pre-train a model on pairs of radiograph and report by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_devices, parse_settings
+    from medbench.core.first_process import is_first_process
     from medbench.running.pretrain import PretrainRequest, ablate, pretrain
-    from medbench.training.fit import is_first_process
     from medbench.training.hardware import Hardware
     from medbench.training.result_files import training_summary
 
@@ -60,7 +61,7 @@ def command(
         model=model,
         data=data,
         recipe=recipe,
-        recipe_changes=parse_settings(changes or []),
+        recipe_changes=parse_settings(changes or [], "--recipe-set epochs=3"),
         options=parse_settings(settings or []),
         tokenizer=tokenizer,
         text_weights=text_weights,
@@ -93,7 +94,7 @@ def command(
         typer.echo("Pre-trained on the synthetic sample: the weights are of no use on real data.")
     _show({"this pre-training": summary["evaluation"]})
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} pairs; "
+        f"{weights}\n{counted(summary['n_training_images'], 'pair')}; "
         "medbench retrieve and medbench predict --prompts find these weights by themselves."
     )
 

@@ -120,7 +120,7 @@ def _print_overall(rankings: Rankings) -> None:
         columns = ("entry", *(ranking.scheme for ranking in rankings_shown))
         print_table(title, columns, [*rows, _taus(rankings_shown, 1)], wrap=(0,))
         _print_map(
-            "p of the difference in cumulative rank (ranks exchanged by group, two-sided)",
+            "p of the difference in cumulative rank (ranks exchanged by group, two-sided, not corrected)",
             rankings.entries,
             overall.cumulative_p,
         )

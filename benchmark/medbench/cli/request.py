@@ -10,7 +10,8 @@ from medbench.cli.parsing import parse_contract, parse_settings
 if TYPE_CHECKING:
     import typer
 
-_SETTINGS = {"settings": "set", "tiling": "tiling"}
+_SETTINGS = {"settings": ("set", "--set n_win=8"), "tiling": ("tiling", "--tiling margin_px=256")}
+"""Parameter of settings -> name of its option, and an example."""
 
 
 def request_options(context: typer.Context) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def request_options(context: typer.Context) -> dict[str, Any]:
         if source is None or source.name == "DEFAULT":
             continue
         if name in _SETTINGS:
-            option = _SETTINGS[name]
-            options[option] = {**options.get(option, {}), **parse_settings(value)}
+            option, example = _SETTINGS[name]
+            options[option] = {**options.get(option, {}), **parse_settings(value, example)}
         elif name == "contract":
             options["set"] = {**options.get("set", {}), "contract": parse_contract(value)}
         elif (option := name.replace("_", "-")) in OPTIONS:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from medbench.cli.console import print_json, print_table
+from medbench.core.folders import leaderboards_folder
 from medbench.core.text import counted
 from medbench.records.reading import Finished
 from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables, result_title
@@ -14,8 +17,14 @@ from medbench.running.shard import Shard
 from medbench.statistics.intervals import LEAST_GROUPS
 
 
-def show_finished(result: Finished, as_json: bool) -> None:
-    """Print the result table with its denominators, or the record as JSON."""
+def show_finished(result: Finished, as_json: bool, leaderboards: Path | None = None) -> None:
+    """Print the result table with its denominators, or the record as JSON.
+
+    Args:
+        result: the finished run.
+        as_json: whether to print JSON.
+        leaderboards: folder of the boards, as the command was told; the usual one if not.
+    """
     record = result.record
     if as_json:
         own = {"folder": str(result.folder), "repeat": result.command}
@@ -27,7 +36,8 @@ def show_finished(result: Finished, as_json: bool) -> None:
         print_table(caption, RESULT_HEADINGS, result_rows(metrics))
     counts = record.counts
     typer.echo(
-        f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
+        f"{counts.ok} of {counted(counts.total, 'case')} scored, {counts.failed} failed, "
+        f"{counts.missing} missing."
     )
     _say_what_was_done(result)
     if counts.failed or counts.missing:
@@ -45,6 +55,9 @@ def show_finished(result: Finished, as_json: bool) -> None:
         typer.echo(f"Repeat: {result.command}")
     typer.echo(f"Record: {result.folder / 'record.json'}")
     typer.echo(f"Report: {result.folder / 'report.html'}")
+    board = (leaderboards or leaderboards_folder()) / record.challenge.name / "index.html"
+    if _is_whole_split(result) and board.is_file():
+        typer.echo(f"Board: {board}")
 
 
 def show_shard(shard: Shard, result: ShardScores, as_json: bool) -> int:
@@ -53,7 +66,7 @@ def show_shard(shard: Shard, result: ShardScores, as_json: bool) -> int:
     if as_json:
         print_json({"shard": str(shard), "folder": str(result.folder), "cases": len(statuses)})
     else:
-        typer.echo(f"Shard {shard}: {statuses.count('ok')} of {len(statuses)} cases scored.")
+        typer.echo(f"Shard {shard}: {statuses.count('ok')} of {counted(len(statuses), 'case')} scored.")
         typer.echo(f"Shard: {result.folder}; bring all shards together with medbench merge.")
     return int(statuses.count("ok") < len(statuses))
 
@@ -65,8 +78,13 @@ def _say_what_was_done(result: Finished) -> None:
     elif result.resumed:
         were = "was" if result.resumed == 1 else "were"
         typer.echo(f"{counted(result.resumed, 'case')} {were} finished by an earlier call and kept.")
-    if (pattern := result.record.settings.get("cases", "*")) != "*":
+    if not _is_whole_split(result):
+        pattern = result.record.settings["cases"]
         typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
+
+
+def _is_whole_split(result: Finished) -> bool:
+    return bool(result.record.settings.get("cases", "*") == "*")
 
 
 def show_combinations(combinations: Combinations, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medbench.cli import arguments
+from medbench.core.text import counted
 
 
 def command(
@@ -26,7 +27,8 @@ def command(
         model, output, data=data, split=split, weights=weights, runs=runs, progress=ConsoleProgress()
     )
     shares = ", ".join(f"{share:.3f} among the first {count}" for count, share in result.hit_share.items())
-    typer.echo(f"{len(result.rows)} radiographs in {output}; own report {shares} of {len(result.rows)}.")
+    n_rows = len(result.rows)
+    typer.echo(f"{counted(n_rows, 'radiograph')} in {output}; own report {shares} of {n_rows}.")
     for line in result.refusals:
         typer.echo(f"Left out: {line}", err=True)
     raise typer.Exit(1 if result.refusals else 0)

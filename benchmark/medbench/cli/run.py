@@ -96,7 +96,7 @@ def command(
     if part is not None:
         raise typer.Exit(show_shard(part, predict_shard(request, part, own, ConsoleProgress()), as_json))
     result = run_request(request, ConsoleProgress(), own)
-    show_finished(result, as_json)
+    show_finished(result, as_json, request.leaderboards)
     if profile:
         show_phases(result)
     raise typer.Exit(result.exit_code)

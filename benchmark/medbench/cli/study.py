@@ -9,6 +9,7 @@ import typer
 
 from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored
+from medbench.core.text import agreeing, counted
 
 if TYPE_CHECKING:
     from medbench.studies.board import StudyBoard
@@ -57,8 +58,8 @@ def command(
         refuse_ignored(context, ("workers",), "with --scheduler", "The cluster's workers are taken.")
     if cost_only:
         refuse_ignored(context, ("output", "shard", "quick", "again", "as_json"), "with --cost")
-    local = present_device(device) if scheduler is None else device
     part = Shard.parse(shard) if shard else None
+    local = present_device(device) if scheduler is None else device
     conditions = Conditions(output, local, workers, scheduler, part, quick, again)
     progress = ConsoleProgress()
     plan = plan_study(study, progress)
@@ -95,7 +96,8 @@ def show_board(board: StudyBoard, folder: Path, is_part: bool = False) -> None:
                 print_table(table.title, table.headings, table.rows, wrap=(0,))
         for note in NOTES:
             typer.echo(note)
-    typer.echo(f"{n_ok} of {board.cells} cells are done; {len(board.outcomes) - n_ok} failed.")
+    are = agreeing(n_ok, "is", "are")
+    typer.echo(f"{n_ok} of {counted(board.cells, 'cell')} {are} done; {len(board.outcomes) - n_ok} failed.")
     if is_part:
         typer.echo(f"Shard: {folder}; bring all shards together with medbench merge.")
     else:

@@ -9,6 +9,7 @@ import typer
 
 from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored
+from medbench.core.text import counted
 
 
 def command(
@@ -60,9 +61,8 @@ def command(
     if as_json:
         print_json(facts)
         return
-    shots = [shot for shot in facts["shots"] if shot["chosen"]]
+    n_chosen = sum(shot["chosen"] for shot in facts["shots"])
     typer.echo(
-        f"{output}: {len(shots)} of {len(facts['shots'])} shots, {facts['summary_frames']} of "
-        f"{facts['frames']} frames; "
-        f"{output.with_suffix('.json')}, {output.with_suffix('.jpg')}"
+        f"{output}: {n_chosen} of {counted(len(facts['shots']), 'shot')}, {facts['summary_frames']} "
+        f"of {counted(facts['frames'], 'frame')}; {output.with_suffix('.json')}, {output.with_suffix('.jpg')}"
     )

@@ -9,6 +9,7 @@ import typer
 
 from medbench.cli import arguments
 from medbench.cli.ignored import refuse_ignored
+from medbench.core.text import counted
 
 
 def command(
@@ -58,13 +59,15 @@ def command(
     scheduler: arguments.Scheduler = None,
     runs: arguments.Runs = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, and where each setting comes from.")
+        bool,
+        typer.Option("--dry-run", help="Print each setting with its source, and train nothing."),
     ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_devices, parse_settings
+    from medbench.core.first_process import is_first_process
     from medbench.core.plugins import loaded_plugins
     from medbench.models import model_entry
     from medbench.training.hardware import Hardware
@@ -75,7 +78,6 @@ def command(
     hardware.check()
     from medbench.running.start import split_start
     from medbench.running.train import outline_training, train
-    from medbench.training.fit import is_first_process
     from medbench.training.result_files import training_summary
 
     plugins = "".join(f"--plugin {shlex.quote(str(path))} " for path in loaded_plugins())
@@ -84,14 +86,15 @@ def command(
         "data": data,
         "split": split,
         "recipe": recipe,
-        "recipe_changes": parse_settings(changes or []),
+        "recipe_changes": parse_settings(changes or [], "--recipe-set epochs=3"),
         "options": parse_settings(settings or []),
         "init": init,
         "freeze": freeze or [],
     }
     if dry_run:
         refuse_ignored(context, ("scheduler",), "with --dry-run")
-        _print_outline(outline_training(model, challenge, runs=runs, **keywords), as_json)
+        outline = outline_training(model, challenge, runs=runs, hardware=hardware, **keywords)
+        _print_outline(outline, as_json)
         return
     if scheduler is not None:
         from medbench.core.folders import runs_folder
@@ -118,14 +121,18 @@ def command(
         for name, value in summary.items()
         if name.startswith("validation_") and value is not None
     )
-    unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
-    steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
+    unit = {1: "sequence", 2: "image", 3: "volume"}[model_entry(model).spatial_dims]
+    steps = (
+        f"{counted(summary['steps'], 'step')}, {held_out or 'no validation'}"
+        if "steps" in summary
+        else "no steps"
+    )
     own_options, _ = split_start(keywords["options"])
     own_settings = [text for text in settings or [] if text.partition("=")[0] in own_options]
     options = "".join(f" --set {shlex.quote(text)}" for text in own_settings)
     place = "" if data is None else f" --data {shlex.quote(str(data))}"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {steps}.\n"
+        f"{weights}\n{counted(summary['n_training_images'], unit)}, {steps}.\n"
         f"next: medbench {plugins}run -m {shlex.quote(model)} -c {challenge}{options}{place}"
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 
 _NO_COMMAND = re.compile(r"No such command '([\w./:+-]+)'")
+_PARSER = "Value error, "
+"""What the parser puts before a message of its own."""
 _NAMES = ["-m", "-c"]
 """Options of the model and the challenge, whose names are given without them."""
 _EXCESS = re.compile(r"unexpected extra argument(?:\(s\)|s)? \(([^)]*)\)")
@@ -28,6 +30,9 @@ def usage_error(error: Any, words: Sequence[str]) -> MedbenchError:
     """
     context = getattr(error, "ctx", None)
     hint = f"See '{context.command_path} --help'." if context is not None else "See 'medbench --help'."
+    before_verbs = _before_verbs(error, context)
+    if before_verbs:
+        return _error("option.unknown", error.message, before_verbs)
     possible = sorted(getattr(error, "possibilities", None) or ())
     if possible:
         return _error("option.unknown", error.message, f"Did you mean {' or '.join(possible)}?")
@@ -37,6 +42,18 @@ def usage_error(error: Any, words: Sequence[str]) -> MedbenchError:
         return _error("option.usage", error.format_message(), _advice(error, context, words) or hint)
     name, value = option_value
     return _error("option.value", f"{name} {value}: {_expected(parameter, str(error.message))}", hint)
+
+
+def _before_verbs(error: Any, context: Any) -> str:
+    """Where an option of the program stands, given behind a verb that does not have it; else empty."""
+    name = getattr(error, "option_name", None)
+    if name is None or context is None or context.parent is None:
+        return ""
+    program = context.find_root()
+    if name not in (spelling for parameter in program.command.params for spelling in parameter.opts):
+        return ""
+    verb = context.command_path.removeprefix(f"{program.command_path} ")
+    return f"It stands before the verb: {program.command_path} {name} … {verb} …"
 
 
 def _advice(error: Any, context: Any, words: Sequence[str]) -> str:
@@ -74,7 +91,7 @@ def _given(parameter: Any, words: Sequence[str]) -> tuple[str, str] | None:
 
 def _expected(parameter: Any, message: str) -> str:
     """The value that an option expects: its range, or its kind by the parser's message."""
-    kind = "whole number" if "integer" in message else "number"
+    kind, message = "whole number" if "integer" in message else "number", message.removeprefix(_PARSER)
     low, high = _bound(parameter, "min"), _bound(parameter, "max")
     if low is None and high is None:
         known_kind = any(word in message for word in ("integer", "number", "float"))

@@ -17,6 +17,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.unfinished import unfinished_path
 from medbench.core.writable import refuse_device
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""First bytes of what Git leaves in place of a large file."""
 MOST_BYTES = 1 << 30
 """Of a file of our own that is read at once."""
 

@@ -8,7 +8,18 @@ from medbench.core.errors import MedbenchError
 
 
 class _Tensor(Protocol):
+    def numel(self) -> int: ...
+    def is_complex(self) -> bool: ...
     def isfinite(self) -> Any: ...
+    def aminmax(self) -> Any: ...
+
+
+def is_finite(tensor: _Tensor) -> bool:
+    """Whether no value is NaN or infinite, by the least and the largest, which needs no further memory."""
+    if tensor.is_complex() or not tensor.numel():
+        return bool(tensor.isfinite().all())
+    least, largest = tensor.aminmax()
+    return bool(least.isfinite()) and bool(largest.isfinite())
 
 
 def refuse_not_finite(answer: _Tensor) -> None:
@@ -17,7 +28,7 @@ def refuse_not_finite(answer: _Tensor) -> None:
     Raises:
         MedbenchError: ``network.not_finite``.
     """
-    if not bool(answer.isfinite().all()):
+    if not is_finite(answer):
         raise MedbenchError(
             "network.not_finite",
             "The network's answer holds NaN or infinity.",

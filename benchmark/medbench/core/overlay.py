@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.text import counted
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectMark:
@@ -116,7 +118,7 @@ def worst_slices(
             reference[z],
             same_size[z],
             "slice",
-            f"slice {z + 1} of {len(slices)}, {other or f'{wrong[z]:,} wrong pixels'}",
+            f"slice {z + 1} of {len(slices)}, {other or counted(int(wrong[z]), 'wrong pixel')}",
             worst=z == worst,
         )
         for z in range(first, min(len(slices), first + SLICES))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE
 from medbench.core.text import printable
@@ -36,7 +37,7 @@ class Places:
         Args:
             paths: name -> path; those that are ``None`` are left out.
         """
-        everywhere = {"cache": cache_folder(), "medbench": PACKAGE, "home": _home(), "here": Path.cwd()}
+        everywhere = {"cache": _cache(), "medbench": PACKAGE, "home": _home(), "here": Path.cwd()}
         everywhere["temporary"] = Path(tempfile.gettempdir())
         pairs: dict[str, str] = {}
         for name, path in [*paths.items(), *everywhere.items()]:
@@ -68,6 +69,13 @@ def command_line(words: Iterable[str]) -> str:
     """Words as a command for a shell; placeholders stay as they are, to be replaced by the reader."""
     parts = (printable(word, None) for word in words)
     return " ".join(word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word) for word in parts)
+
+
+def _cache() -> Path | None:
+    try:
+        return cache_folder()
+    except MedbenchError:
+        return None
 
 
 def _home() -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -22,6 +23,17 @@ _POLICY = (
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`", "](": "]\\("}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SIGN = re.compile(r"[-+\u2212](?=$|[\s),;/])|[<>\u2264\u2265]")
+"""A sign that tells names apart: after a word, as in HER2+, or of an order."""
+_SIGN_WORDS = {
+    "-": "minus",
+    "\u2212": "minus",
+    "+": "plus",
+    "<": "less",
+    ">": "more",
+    "\u2264": "most",
+    "\u2265": "least",
+}
 
 
 def content_policy(style: str, script: str) -> str:
@@ -62,13 +74,34 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def counted(number: int, noun: str) -> str:
+def plain_name(name: str) -> str:
+    """Letters and digits of a name in lower case, and the signs that tell names apart.
+
+    Names that Unicode composes in different ways are the same.
+
+    >>> plain_name("Non-enhancing core"), plain_name("HER2+") == plain_name("HER2-")
+    ('nonenhancingcore', False)
+    """
+    words = _SIGN.sub(lambda sign: _SIGN_WORDS[sign[0]], composed(name))
+    return "".join(letter for letter in words.casefold() if letter.isalnum())
+
+
+def composed(name: str) -> str:
+    """The name with letters and their accents in one, as all but macOS write names of files.
+
+    >>> composed("Mu\u0308ller") == "M\u00fcller"
+    True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, in the plural where there is not exactly one.
 
-    >>> counted(1, "case"), counted(0, "case"), counted(1200, "case")
-    ('1 case', '0 cases', '1,200 cases')
+    >>> counted(1, "case"), counted(0, "case"), counted(1200, "case"), counted(2, "pass", "passes")
+    ('1 case', '0 cases', '1,200 cases', '2 passes')
     """
-    return f"{number:,} {agreeing(number, noun, f'{noun}s')}"
+    return f"{number:,} {agreeing(number, noun, plural or f'{noun}s')}"
 
 
 def counted_are(number: int, noun: str) -> str:
@@ -78,6 +111,15 @@ def counted_are(number: int, noun: str) -> str:
     ('1 case is', '2 cases are')
     """
     return f"{counted(number, noun)} {agreeing(number, 'is', 'are')}"
+
+
+def any_of(number: int, noun: str) -> str:
+    """So many things of which none will do.
+
+    >>> any_of(1, "case"), any_of(2, "case")
+    ('the one case', 'any of the 2 cases')
+    """
+    return f"the one {noun}" if number == 1 else f"any of the {counted(number, noun)}"
 
 
 def agreeing(number: int, singular: str, plural: str) -> str:

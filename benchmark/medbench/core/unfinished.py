@@ -19,16 +19,19 @@ from pathlib import Path
 from typing import Literal
 
 PREFIX = ".partial-"
+_LONGEST_SUFFIX = 32
 _OWNER = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{12}})-([0-9]+)-")
 
 
 def unfinished_path(path: Path) -> Path:
-    """A new path beside ``path``, with the same suffixes, under which this process may write.
+    """A new path beside ``path``, with the same last suffixes, under which this process may write.
 
     The first call for a folder removes from it what dead processes left.
     """
     _sweep_once(os.path.abspath(path.parent))
-    return path.with_name(f"{PREFIX}{_owner()}{secrets.token_hex(8)}{''.join(path.suffixes)}")
+    suffix = "".join(path.suffixes[-2:])
+    suffix = suffix if len(suffix) <= _LONGEST_SUFFIX else path.suffix[:_LONGEST_SUFFIX]
+    return path.with_name(f"{PREFIX}{_owner()}{secrets.token_hex(8)}{suffix}")
 
 
 @contextlib.contextmanager

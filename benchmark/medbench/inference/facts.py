@@ -44,6 +44,21 @@ def _is_recipe(value: Any) -> bool:
     return isinstance(value, dict) and _is_text(value.get("name"))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_input(value: Any) -> bool:
+    """What of an input's preparation is not as by default; colours are scaled by numbers, never by 0."""
+    if not _is_options(value) or value.get("channel_order", "RGB") not in ("RGB", "BGR"):
+        return False
+    mean, std = (value.get(name, [1.0]) for name in ("mean", "std"))
+    if not all(isinstance(numbers, list) and 1 <= len(numbers) <= 4 for numbers in (mean, std)):
+        return False
+    divisors = [value.get("scale", 1.0), *std]
+    return all(map(_is_number, [*mean, *divisors])) and all(divisors)
+
+
 def _is_names(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(names, list) and all(map(_is_text, names)) for names in value.values()
@@ -62,6 +77,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "num_image_classes": _is_optional(_is_count(1000)),
     "recipe": _is_recipe,
     "classes": _is_names,
+    "input": _is_input,
 }
 """Entry -> whether its value can be true; entries that are not here are only kept for the record."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.models.random_state import seeded
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
         if missing:
             raise MedbenchError(
                 "weights.mismatch",
-                f"{source}: lacks {len(missing)} parameters of torchvision's GoogLeNet, the first is "
-                f"{missing[0]}.",
+                f"{source}: lacks {counted(len(missing), 'parameter')} of torchvision's GoogLeNet, the first "
+                f"is {missing[0]}.",
                 "Use torchvision's googlenet-1378be20.pth.",
             )
         network.load_state_dict(own_state)

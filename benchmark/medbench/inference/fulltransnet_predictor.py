@@ -62,9 +62,8 @@ class FullTransNetPredictor(TimedPredictor):
         if "key_frames" not in sample.facts:
             raise MedbenchError(
                 "model.needs_reference",
-                f"{sample.case.id}: the published form of FullTransNet is given the ground-truth summary "
-                "of the very "
-                "video, which is not there.",
+                f"{sample.case.id}: the published form of FullTransNet is given the ground-truth summary of "
+                "the very video, which is not there.",
                 "Take the default form, fulltransnet.",
             )
         key_frames = torch.from_numpy(np.flatnonzero(sample.facts["key_frames"]))

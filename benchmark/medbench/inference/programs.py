@@ -24,6 +24,7 @@ import numpy.typing as npt
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, VolumeSample
+from medbench.core.text import counted, named
 from medbench.io import images, nifti_mha, raster
 from medbench.io.gate.expected import handed_in
 from medbench.io.tables import read_lines
@@ -118,7 +119,7 @@ class ProgramPredictor:
         missing = [name for name in names if name not in present]
         excess = [name for name in present if name not in names]
         if missing:
-            answers_text = f"only {', '.join(excess[:MOST_NAMED])}" if excess else "nothing"
+            answers_text = f"only {named(excess, MOST_NAMED)}" if excess else "nothing"
             raise MedbenchError(
                 "program.nothing",
                 f"{self.name}: wrote {answers_text}, not {missing[0]}.",
@@ -127,7 +128,7 @@ class ProgramPredictor:
         if excess:
             raise MedbenchError(
                 "program.too_much",
-                f"{self.name}: wrote {len(excess)} files too many: {', '.join(excess[:MOST_NAMED])}.",
+                f"{self.name}: wrote {counted(len(excess), 'file')} too many: {named(excess, MOST_NAMED)}.",
                 "Write the answers alone.",
             )
         if "image_classes" in sample.demands:

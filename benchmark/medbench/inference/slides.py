@@ -40,8 +40,10 @@ from medbench.inference.tissue import CELL, tissue_mask
 from medbench.inference.torch_settings import single_threads
 from medbench.io.slides import SlideImage, open_slide
 
-CPU_BATCH_PIXELS = 1 << 20
-"""Of tiles that networks on the CPU compute at once, in one batch or in several."""
+CPU_BATCH_PIXELS = 1 << 18
+"""Of tiles that a network on the CPU computes in one batch; larger batches are no faster and take memory."""
+CPU_PIXELS_AT_ONCE = 1 << 20
+"""Of tiles in all batches that are computed side by side on the CPU."""
 READ_PIXELS = 1 << 21
 """Of prepared tiles that are read one after another before the network goes on, on the CPU."""
 SHARED_PACKAGES = frozenset(
@@ -219,7 +221,7 @@ class SlidePredictor:
         import torch
 
         threads = torch.get_num_threads()
-        fits = threads * self._batch_size(grid) * grid.tile**2 <= CPU_BATCH_PIXELS
+        fits = threads * self._batch_size(grid) * grid.tile**2 <= CPU_PIXELS_AT_ONCE
         packages = {type(module).__module__.partition(".")[0] for module in self.network.network.modules()}
         return threads if self.network.device.type == "cpu" and fits and packages <= SHARED_PACKAGES else 1
 

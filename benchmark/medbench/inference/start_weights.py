@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import load_object, unknown_name
+from medbench.core.text import counted
 from medbench.inference.wrappers import peelings
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def start_weights(
     if not _values(own, best):
         raise MedbenchError(
             "init.nothing_matches",
-            f"{source}: none of its {len(state)} parameters (first: {', '.join(list(state)[:3])}) fits one "
-            f"of the network's {len(own)} (first: {', '.join(list(own)[:3])}).",
+            f"{source}: none of its {counted(len(state), 'parameter')} (first: {', '.join(list(state)[:3])}) "
+            f"fits one of the network's {len(own)} (first: {', '.join(list(own)[:3])}).",
             "Give weights of this model, of its encoder, or the options that those weights were made with.",
         )
     parameters: dict[str, Tensor] = {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ class PassingBlocks(KeptBlocks):
 
 
 class PassingSlide(SlideImage):
-    """A slide whose blocks are read once each, so that none is kept for a second reading."""
+    """A slide of which no block is kept for a second reading."""
 
     @classmethod
     def of(cls, image: SlideImage) -> PassingSlide:
@@ -48,12 +48,41 @@ class PassingSlide(SlideImage):
         return PassingBlocks(blocks.make, blocks.side, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Blocks along one axis of a slide, in pixels of the slide.
+
+    Attributes:
+        length: of the slide.
+        block: of a block.
+        before: how far tiles reach beyond the first pixel.
+        after: how far tiles reach beyond the last one.
+    """
+
+    length: int
+    block: int
+    before: int
+    after: int
+
+    def span(self, index: int) -> tuple[int, int]:
+        """First and last (exclusive) pixel of a block that tiles show, perhaps beyond the border."""
+        first, last = index * self.block, (index + 1) * self.block
+        return max(first, -self.before), min(last, self.length + self.after)
+
+    def shows_once(self, span: tuple[int, int]) -> bool:
+        """Whether pixels lie on the slide and are no part of what tiles show mirrored beyond its borders."""
+        low = self.before + 1 if self.before else 0
+        high = self.length - self.after - 1 if self.after else self.length
+        return low <= span[0] and span[1] <= high
+
+
 class TileReader:
     """The tiles of a slide, for several threads.
 
     Where an image is shrunk by a whole factor, each of its pixels is the mean of a square of the slide's, in
     a tile as in a block of the file. So blocks are shrunk as they are decoded, once, and tiles are put
-    together from small blocks; elsewhere a tile is read as a whole.
+    together from small blocks; elsewhere a tile is read as a whole. Blocks that tiles show mirrored beyond
+    the border, too, are kept for that second reading.
 
     Args:
         image: the slide.
@@ -67,6 +96,7 @@ class TileReader:
         shrinks = grid.scale.numerator == 1 and grid.scale.denominator > 1
         by_blocks = shrinks and contract.resampling == "image" and not contract.padded
         sides = self._block_sides()
+        self._axes = self._reach(sides)
         whole = all(
             side * grid.scale.denominator % own == 0
             for side, own in zip(sides, image.block_shape, strict=True)
@@ -112,13 +142,28 @@ class TileReader:
 
     def _shrunk(self, row: int, column: int) -> Band:
         assert self._small is not None
-        factor, (height, width) = self.grid.scale.denominator, self._small.side
-        rows, columns = (
-            (index * side * factor, (index + 1) * side * factor)
-            for index, side in ((row, height), (column, width))
+        factor, shape = self.grid.scale.denominator, self._small.side
+        spans = [axis.span(index) for axis, index in zip(self._axes, (row, column), strict=True)]
+        once = all(axis.shows_once(span) for axis, span in zip(self._axes, spans, strict=True))
+        region = read_mirrored(self._once if once else self.image, spans[0], spans[1])
+        small = resize_image(region, *(side // factor for side in region.shape[:2]))
+        if small.shape[:2] == shape:
+            return small
+        block = np.zeros((*shape, small.shape[2]), np.uint8)
+        top, left = (
+            span[0] // factor - index * side
+            for span, index, side in zip(spans, (row, column), shape, strict=True)
         )
-        image = self._once if is_inside(self.image, rows, columns) else self.image
-        return resize_image(read_mirrored(image, rows, columns), height, width)
+        block[top : top + small.shape[0], left : left + small.shape[1]] = small
+        return block
+
+    def _reach(self, sides: tuple[int, int]) -> list[Axis]:
+        grid, factor = self.grid, self.grid.scale.denominator
+        axes = []
+        for length, side, count in zip(self.image.shape, sides, grid.counts, strict=True):
+            last = grid.slide_px((count - 1) * grid.step - grid.margin + grid.tile)
+            axes.append(Axis(length, side * factor, grid.slide_px(grid.margin), max(0, last - length)))
+        return axes
 
     def _block_sides(self) -> tuple[int, int]:
         """Rows and columns of a block in network pixels: blocks of the file where their sides allow it."""
@@ -144,7 +189,7 @@ class BatchReader:
     """
 
     def __init__(self, image: SlideImage, grid: TileGrid, contract: InputContract) -> None:
-        self.contract = dataclasses.replace(contract, size=grid.tile)
+        self.contract = replace(contract, size=grid.tile)
         self.reader = TileReader(image, grid, self.contract)
         self._shape = (contract.channels, grid.tile, grid.tile)
 

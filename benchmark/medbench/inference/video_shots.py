@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.inference.frame_features import FrameFeatures
 from medbench.io.video_stream import iterate_frames
 from medbench.metrics.tasks.long_segmentation import segment_features
 
 Sampling = Literal["every_15th", "two_a_second"]
-SAMPLINGS: tuple[Sampling, ...] = ("every_15th", "two_a_second")
 _STEP, _INTERVAL_S = 15, 0.5
 
 
@@ -69,7 +69,7 @@ def sample_video(path: Path, extractor: FrameFeatures, sampling: Sampling = "eve
     if len(picks) < 2:
         raise MedbenchError(
             "video.one_frame",
-            f"{path}: {count} frames, {len(picks)} of them sampled.",
+            f"{path}: {counted(count, 'frame')}, {len(picks)} sampled.",
             "There is nothing to choose from; leave the video out.",
         )
     places = np.array(picks)

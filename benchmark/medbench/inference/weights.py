@@ -15,10 +15,10 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_bytes
 from medbench.core.machine import memory_bytes
 from medbench.core.registry import nearest_names
-from medbench.core.text import printable
+from medbench.core.text import counted, printable
 from medbench.inference.facts import read_facts
 from medbench.inference.wrappers import dictionaries, peelings, unwrapped, wholes
-from medbench.models.checkpoint_files import safetensors_texts, stored_values
+from medbench.models.checkpoint_files import refuse_infinite, safetensors_texts, stored_values
 
 if TYPE_CHECKING:
     import torch
@@ -101,25 +101,6 @@ def no_such_checkpoint(path: Path, words: Sequence[str] = ()) -> MedbenchError:
     return MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", advice + also)
 
 
-def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Refuse weights that no training leaves that went well.
-
-    Raises:
-        MedbenchError: ``weights.not_finite`` naming the first parameter with NaN or infinity.
-    """
-    import torch
-
-    for name, tensor in state.items():
-        values = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(values).all()):
-            raise MedbenchError(
-                "weights.not_finite",
-                f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "
-                "nonsense.",
-                "The training diverged or the file was damaged: use another checkpoint.",
-            )
-
-
 def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
 
@@ -196,9 +177,10 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
     optional = [key for key in missing if key.startswith("image_head.")]
     if excess or wrong or len(optional) < len(missing):
         first = (wrong or [key for key in missing if key not in optional] or excess)[:3]
+        n_missing = counted(len(missing) - len(optional), "parameter")
         raise MedbenchError(
             "weights.mismatch",
-            f"{source}: does not fit {model_name}: {len(missing) - len(optional)} parameters missing, "
+            f"{source}: does not fit {model_name}: {n_missing} missing, "
             f"{len(excess)} unknown, {len(wrong)} of another shape (first: {', '.join(first)}).",
             "Give the options it was trained with (--set), or the right checkpoint.",
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
+from medbench.models.checkpoint_files import WRAPPER_PARTS
+
 T = TypeVar("T")
 
 DICTIONARIES = ("state_dict", "model", "net", "network", "model_state_dict")
@@ -14,8 +16,6 @@ DEEPEST = 3
 _OPTIMIZER = "optim"
 _ALWAYS = ("module.", "_module.")
 _SOMETIMES = ("model.", "net.", "network.")
-_INSIDE = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"))
-"""Parts of names by torch.compile, FSDP, recomputed activations and Lightning's Fabric."""
 _COUNTERS = ("total_ops", "total_params")
 
 
@@ -58,7 +58,7 @@ def unwrapped(state: Mapping[str, T]) -> dict[str, T]:
     {'head.weight': 1}
     """
     plain = {
-        ".".join(part for part in name.split(".") if part not in _INSIDE): value
+        ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS): value
         for name, value in state.items()
         if name.rpartition(".")[2] not in _COUNTERS
     }

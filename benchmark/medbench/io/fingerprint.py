@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.io import images
 from medbench.io.caches import content_sha256
+from medbench.io.radiographs import DICOM_SUFFIXES, stored_values
 
 _LOOKED_AT, _FEW_VALUES = 4096, 32
 
 
 def shown_sha256(path: Path, *, any_way_round: bool = False) -> str | None:
-    """SHA-256 of a file's pixels or voxels; of its bytes where it is no image.
+    """SHA-256 of a file's pixels or voxels, of DICOM as they are stored; of its bytes where it is no image.
 
     Args:
         path: the file.
@@ -28,11 +30,17 @@ def shown_sha256(path: Path, *, any_way_round: bool = False) -> str | None:
     """
     try:
         if images.suffix_of(path) in images.SUFFIXES:
-            values = images.read_volume(path).array
-            return values_sha256(one_way_round(values) if any_way_round else values)
+            return _of_values(images.read_volume(path).array, any_way_round)
+        if path.suffix.lower() in DICOM_SUFFIXES:
+            with contextlib.suppress(MedbenchError):  # what no decoder here reads may still be a copy
+                return _of_values(stored_values(path), any_way_round)
         return content_sha256(path)
     except MedbenchError:
         return None
+
+
+def _of_values(values: npt.NDArray[Any], any_way_round: bool) -> str | None:
+    return values_sha256(one_way_round(values) if any_way_round else values)
 
 
 def one_way_round(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 from medbench.io.gate import source
-from medbench.io.gate.admission import entrance, unreadable
+from medbench.io.gate.admission import Admitted, entrance, unreadable
 from medbench.io.gate.arrays import npz_shapes, read_npz
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.hdf5_arrays import dataset_shapes, read_datasets
+from medbench.io.gate.meaning import whole_labels
 from medbench.io.gate.refusal import Reject, refusal_of
 
 SUFFIXES = (".h5", ".hdf5", ".npz")
@@ -36,12 +37,34 @@ def read_arrays(
         MedbenchError: refusals of the gate, ``file.type_unknown``, or ``data.array_missing`` naming the
             arrays of the file.
     """
-    suffix = _known_suffix(path)
+    _known_suffix(path)
     with entrance(path, "arrays", root=root, expected=expected) as file:
-        read = read_npz if suffix == ".npz" else read_datasets
-        arrays, there = read(file.content, names, file.budget_bytes)
-        _check_names(path, names, there)
-        return {name: arrays[name] for name in names}
+        return _named(path, names, file)
+
+
+def read_labels(
+    path: Path, name: str, *, root: Path | None = None, expected: Expected | None = None
+) -> npt.NDArray[Any]:
+    """The named array of a file as labels: whole numbers within int32.
+
+    Args:
+        path: the file.
+        name: of the array.
+        root: folder that the file must lie in; the file's own if ``None``.
+        expected: role and memory limit of the file.
+
+    Raises:
+        MedbenchError: as :func:`read_arrays`, ``data.not_finite`` and ``data.not_a_label_map``.
+    """
+    with entrance(path, "arrays", root=root, expected=expected) as file:
+        return whole_labels(_named(path, (name,), file)[name])
+
+
+def _named(path: Path, names: tuple[str, ...], file: Admitted) -> dict[str, npt.NDArray[Any]]:
+    read = read_npz if _known_suffix(path) == ".npz" else read_datasets
+    arrays, there = read(file.content, names, file.budget_bytes)
+    _check_names(path, names, there)
+    return {name: arrays[name] for name in names}
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:

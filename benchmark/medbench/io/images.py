@@ -10,7 +10,6 @@ from medbench.io import nifti_mha, raster
 from medbench.io.gate import admission
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.arrays import decode_npy, parse_npy
-from medbench.io.gate.decode import decode_volume
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import check_finite, whole_labels
 
@@ -82,20 +81,23 @@ def read_labels(path: Path, *, root: Path | None = None, expected: Expected | No
     if suffix in raster.SUFFIXES:
         return Volume(raster.read_label_map(path, root=root, expected=expected))
     if suffix in VOLUME_SUFFIXES:
-        with entrance(path, "volume", root=root, expected=expected) as file:
-            volume = decode_volume(file)
-            labels = whole_labels(volume.array)
-    elif suffix == ".npy":
+        return nifti_mha.read_labels(path, root=root, expected=expected)
+    if suffix == ".npy":
         with entrance(path, "array", root=root, expected=expected) as file:
-            volume = Volume(decode_npy(file.content))
-            labels = whole_labels(volume.array)
-    else:
-        raise _unknown_type(path)
-    return Volume(labels, volume.spacing, volume.origin, volume.direction)
+            return Volume(whole_labels(decode_npy(file.content)))
+    raise _unknown_type(path)
 
 
-def resample_labels(path: Path, like: Path) -> Volume:
+def resample_labels(
+    path: Path, like: Path, *, root: Path | None = None, expected: Expected | None = None
+) -> Volume:
     """A label map on the grid of another file, by nearest neighbour in physical space.
+
+    Args:
+        path: the label map.
+        like: a volume with the grid.
+        root: the folder that the label map may not leave; its own if not given.
+        expected: whose label map it is, and what it may take.
 
     Raises:
         MedbenchError: as :func:`read_labels`, and ``data.no_geometry`` when a file has no geometry.
@@ -107,4 +109,4 @@ def resample_labels(path: Path, like: Path) -> Volume:
                 f"{file}: has no geometry to resample by.",
                 "Use NIfTI, MHA or NRRD files.",
             )
-    return nifti_mha.resample_labels(path, like)
+    return nifti_mha.resample_labels(path, like, root=root, expected=expected)

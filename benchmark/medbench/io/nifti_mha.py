@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import volume_writing
 from medbench.io.gate.admission import entrance
-from medbench.io.gate.decode import decode_volume, geometry
+from medbench.io.gate.decode import decode_volume, geometry, label_step
 from medbench.io.gate.expected import Expected
+from medbench.io.gate.meaning import whole_labels
+from medbench.io.geometry import check_geometry
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -46,15 +49,42 @@ def read_geometry(path: Path, *, root: Path | None = None, expected: Expected | 
         return geometry(file)
 
 
-def resample_labels(path: Path, like: Path) -> Volume:
-    """The label map at ``path`` on the grid of ``like``, by nearest neighbour; outside is 0.
+def read_labels(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
+    """A label map as :func:`read_volume` reads it, of whole numbers within int32.
 
     Raises:
-        MedbenchError: as :func:`read_volume`, ``data.no_geometry`` when a file states none, or
+        MedbenchError: as :func:`read_volume`, and ``data.not_a_label_map``.
+    """
+    with entrance(path, "volume", root=root, expected=expected) as file:
+        volume = decode_volume(file)
+        labels = whole_labels(volume.array, label_step(file))
+    return Volume(labels, volume.spacing, volume.origin, volume.direction)
+
+
+def resample_labels(
+    path: Path, like: Path, *, root: Path | None = None, expected: Expected | None = None
+) -> Volume:
+    """The label map at ``path`` on the grid of ``like``, by nearest neighbour; outside is 0.
+
+    A label map that lies on that grid stays as it is, also where the axes are not at right angles.
+
+    Args:
+        path: the label map.
+        like: a volume with the grid.
+        root: the folder that the label map may not leave; its own if not given.
+        expected: whose label map it is, and what it may take.
+
+    Raises:
+        MedbenchError: as :func:`read_labels`, ``data.no_geometry`` when a file states none, or
             ``package.missing`` without SimpleITK.
     """
     sitk = _simpleitk()
-    images = [_as_image(sitk, read_volume(file), file) for file in (path, like)]
+    labels, grid = read_labels(path, root=root, expected=expected), read_geometry(like)
+    if labels.spacing is not None and grid.spacing is not None:
+        with contextlib.suppress(MedbenchError):
+            check_geometry(grid, labels, path.name)
+            return labels
+    images = [_as_image(sitk, volume, file) for volume, file in ((labels, path), (grid, like))]
     image = sitk.Resample(*images, sitk.Transform(), sitk.sitkNearestNeighbor)
     return Volume(
         sitk.GetArrayFromImage(image),

@@ -48,6 +48,16 @@ def read_radiograph(path: Path, *, root: Path | None = None) -> npt.NDArray[np.u
     return image
 
 
+def stored_values(path: Path) -> npt.NDArray[Any]:
+    """Values of a DICOM file's image as they are stored, ``(height, width)``, without window and rescaling.
+
+    Raises:
+        MedbenchError: what the gate refuses, and as :func:`medbench.io.gate.dicom.read_data_set`.
+    """
+    with entrance(path, "dicom") as file:
+        return read_data_set(file)[1]
+
+
 def square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """The image with its long side of ``side`` pixels, in the middle of a black square.
 

@@ -21,6 +21,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.text import counted
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.expected import Expected
+from medbench.io.gate.image_header import falls
 from medbench.io.gate.refusal import corrupt
 from medbench.io.gate.tiff_pixels import CODED, check_coded_size
 from medbench.io.kept_blocks import KeptBlocks
@@ -124,6 +125,12 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
             "data.white_is_zero",
             f"{path}: says that 0 is white, so what its values mean is ambiguous.",
             "Save the mask with photometric='minisblack'.",
+        )
+    if channels == 1 and int(page.photometric) == 3 and falls(*np.asarray(page.colormap).T[:2].tolist()):
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: has a palette that shows 0 brighter than 1, so what its values mean is ambiguous.",
+            "Save the mask as 8-bit grey without a palette.",
         )
     if channels == 1 and page.tags.valueof(274, 1) in range(2, 9):
         raise MedbenchError(

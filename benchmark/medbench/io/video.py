@@ -36,7 +36,7 @@ class _Video:
 
 @contextlib.contextmanager
 def _opened(path: Path, root: Path | None = None, expected: Expected | None = None) -> Iterator[_Video]:
-    """A video at its first frame, after a check that its container is complete."""
+    """A video at its first frame, after a check that its container is complete; frames stay as stored."""
     import cv2
 
     expected = expected or Expected(memory_bytes=MEMORY_BYTES)
@@ -49,6 +49,7 @@ def _opened(path: Path, root: Path | None = None, expected: Expected | None = No
                 raise corrupt("it cannot be opened")
             if not os.path.samestat(os.fstat(file.stream.fileno()), path.stat()):
                 raise Reject("file.unreadable", "changed while it was read", "Wait until it is written.")
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
             yield _Video(capture, file.header.stored_frames, file.budget_bytes)
         except cv2.error as error:
             raise corrupt("its frames do not decode") from error

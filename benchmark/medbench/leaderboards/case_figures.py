@@ -12,7 +12,7 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
-from medbench.core.text import printable
+from medbench.core.text import counted, printable
 from medbench.leaderboards.boards import Entry, Table
 from medbench.leaderboards.costs import RunTime
 from medbench.leaderboards.naming import without_common_marks
@@ -159,7 +159,8 @@ def _significant(pairs: Sequence[tuple[Entry, Run]]) -> str:
     runs = [run for entry, run in pairs if entry.rank is not None]
     groups = runs[0].record.challenge.groups if runs else 0
     least = min(1.0, len(runs) * (len(runs) - 1) * 0.5**groups)
-    limit = f" With {groups} groups no p is below {least:.2g}: none can be filled." if least >= 0.05 else ""
+    few = f" With {counted(groups, 'group')} no p is below {least:.2g}: none can be filled."
+    limit = few if least >= 0.05 else ""
     return (
         "Filled: the entry of the row is better than that of the column, by a one-sided Wilcoxon test of the "
         f"groups' means, p < 0.05 after Holm's correction over all ordered pairs.{limit}"

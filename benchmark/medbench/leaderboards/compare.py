@@ -190,7 +190,7 @@ def interval_of_difference(
     if pair is None:
         return bare.difference, bare.interval
     parts = parts_of(pair, *_known(bare), seed)
-    return bare.difference, interval_of(parts.contributions, parts.signs, pair.metric)
+    return bare.difference, interval_of(parts, pair.metric)
 
 
 def _check_margin(margin: float | None, columns: Sequence[MetricSpec]) -> None:
@@ -283,11 +283,14 @@ def _difference(
         p = paired.exchange_p(parts.contributions, parts.signs)
     else:
         p = paired.pooled_exchange_p(pair.exchanged, parts.signs, difference, parts.noise)
+    least = paired.least_p(parts.differing, pair.groups)
+    if pair.groups > paired.EXACT_GROUPS:
+        p = max(p, least)  # which drawn exchanges may miss by chance
     return dataclasses.replace(
         bare,
-        interval=interval_of(parts.contributions, parts.signs, pair.metric),
+        interval=interval_of(parts, pair.metric),
         p_permutation=p if pair.groups > 1 else None,
-        least_p=paired.least_p(parts.differing, pair.groups),
+        least_p=least,
         margin=margin,
         p_equivalence=_equivalence(difference, parts.without, margin),
         by_group=None if pair.metric.pooled or pair.metric.signed else _by_group(pair),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medbench.leaderboards.compare import Difference
 from medbench.records.tables import chance, full_heading, interval, number
 
@@ -33,6 +35,35 @@ def difference_cells(difference: Difference) -> tuple[str, ...]:
         f"{d.cases} (−{d.left_out})" if d.left_out else str(d.cases),
         str(d.groups),
     )
+
+
+def narrow_table(differences: Sequence[Difference]) -> tuple[list[str], list[list[str]], str]:
+    """Headings and rows of a terminal that is too narrow for the others, and a line on cases and groups.
+
+    Intervals stand behind their differences; where all metrics have as many cases and groups, the line alone
+    says so.
+    """
+    with_margin = differences[0].margin is not None
+    equivalence = [_EQUIVALENCE] if with_margin else []
+    headings = [
+        "metric",
+        "first",
+        "second",
+        "difference [95 % interval]",
+        "p",
+        "Holm",
+        "least p",
+        *equivalence,
+    ]
+    rows = []
+    for one in differences:
+        metric, first, second, value, span, *p_values, _, _ = difference_cells(one)
+        rows.append([metric, first, second, value if span == "–" else f"{value} [{span}]", *p_values])
+    counts = [difference_cells(one)[-2:] for one in differences]
+    if len(set(counts)) == 1:
+        cases, groups = counts[0]
+        return headings, rows, f"Cases: {cases}, groups: {groups}."
+    return [*headings, "cases", "groups"], [[*row, *own] for row, own in zip(rows, counts, strict=True)], ""
 
 
 def group_cells(difference: Difference) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ def write_comparison(
         _pair(place, by_title[first], by_title[second], differences, illustrate)
         for place, (first, second) in enumerate(dict.fromkeys((d.first, d.second) for d in differences))
     ]
+    figures = [figure for pair in pairs for _, *both in pair["side_by_side"] for figure in both]
     page = (
         page_environment(TEMPLATES)
         .get_template("compare.html.j2")
@@ -76,6 +77,8 @@ def write_comparison(
             pairs=pairs,
             legend=legend,
             illustrated=illustrate is not None,
+            outlined=any(figure.has_outlines for figure in figures),
+            wrong=any(figure.wrong for figure in figures),
             definitions=definitions({d.metric.name: d.metric for d in differences}.values()),
         )
     )

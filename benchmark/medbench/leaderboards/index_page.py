@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_bytes, write_text
 from medbench.core.task import titles
+from medbench.core.text import printable
 from medbench.leaderboards.board_page import budget, data_kind, family
 from medbench.leaderboards.boards import Board, Table
 from medbench.leaderboards.case_figures import BoardEvidence
@@ -23,17 +25,36 @@ TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
 
 
-_ROW = re.compile(r'<tr[^>]*><td class="text"><a href="([^"]+)/index\.html">')
+_ROW = re.compile(r'<tr[^>]*><td class="text"><a href="([^"]+)/[^"/]+">')
 """Beginning of a line of the index: the board's folder."""
 
 
-def index_html(boards: Iterable[Board]) -> str:
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A board whose rows make no table.
+
+    Attributes:
+        challenge: its name.
+        file: of its rows.
+        error: what is wrong with them.
+    """
+
+    challenge: str
+    file: Path
+    error: MedbenchError
+
+
+def index_html(boards: Iterable[Board | Damaged]) -> str:
     """The index of some boards, as one HTML file.
 
     Args:
-        boards: in the order of the index, that of their names.
+        boards: in the order of the index, that of their names; damaged ones have a row with the reason.
     """
-    rows = [row for board in boards for row in _rows(board)]
+    rows = [
+        row
+        for board in boards
+        for row in ([_damaged_row(board)] if isinstance(board, Damaged) else _rows(board))
+    ]
     return page_environment(TEMPLATES).get_template("index.html.j2").render(rows=rows)
 
 
@@ -99,6 +120,24 @@ def _demands(challenge: str) -> Sequence[str]:
         return ()
 
 
+def _damaged_row(board: Damaged) -> dict[str, Any]:
+    """The one row of a damaged board: its name, and why it has no others."""
+    link = f"{board.challenge}/{board.file.name}"
+    reason = board.error.message.replace(f"{board.file.parents[1]}/", "")
+    texts = dict.fromkeys(("split", "protocol", "metric", "value", "bar", "lost"), "")
+    return {
+        "challenge": board.challenge,
+        "title": board.challenge,
+        "board": link,
+        "link": link,
+        "name": f"damaged: {printable(reason, None)}",
+        "text": "–",
+        "rank": None,
+        "filters": dict.fromkeys(("kind", "task", "hardware", "family", "budget"), ""),
+        **texts,
+    }
+
+
 def _rows(board: Board) -> list[dict[str, Any]]:
     evidence = BoardEvidence(board.evidence)
     task = titles(_demands(board.challenge))
@@ -114,6 +153,7 @@ def _rows(board: Board) -> list[dict[str, Any]]:
                 {
                     "challenge": board.challenge,
                     "title": board.title,
+                    "board": f"{board.challenge}/index.html",
                     "link": f"{board.challenge}/index.html#r{place + 1}-{entry.run[:KEY_LENGTH]}",
                     "name": entry.name,
                     "split": table.split,

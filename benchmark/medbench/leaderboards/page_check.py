@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from medbench.core.text import counted
+
 MOST = 12
 """Further differing cells of one page are counted, not named."""
 _CELL_END = re.compile(r"[|&<>,]")
@@ -22,7 +24,7 @@ def differing_cells_of_page(stands: str, due: str) -> Iterator[tuple[str, str]]:
     """
     lines, due_lines = stands.split("\n"), due.split("\n")
     if len(lines) != len(due_lines):
-        yield "the page", f"has {len(lines)} lines where the rows give {len(due_lines)}"
+        yield "the page", f"has {counted(len(lines), 'line')} where the rows give {len(due_lines)}"
     number = 0
     for line, (one, other) in enumerate(zip(lines, due_lines, strict=False)):
         for cell, (left, right) in enumerate(_pairs(one, other)):
@@ -35,7 +37,7 @@ def differing_cells_of_page(stands: str, due: str) -> Iterator[tuple[str, str]]:
                         f"says '{left.strip()}' where the rows give '{right.strip()}'",
                     )
     if number > MOST:
-        yield "the page", f"has {number - MOST} further cells that the rows do not give"
+        yield "the page", f"has {counted(number - MOST, 'further cell')} that the rows do not give"
 
 
 def _pairs(one: str, other: str) -> list[tuple[str, str]]:

@@ -85,11 +85,12 @@ class Parts:
     """Parts from which interval and tests of a difference are computed.
 
     Attributes:
-        contributions: of the groups; ``None`` where no group differs.
+        contributions: of the groups that bear on the value; ``None`` where no group differs.
         plain: whether they add up to the difference, as those of a mean over cases do.
         without: the difference with one group left out.
         differing: groups that differ.
         signs: exchanges.
+        signs_of_contributions: exchanges of the groups that contribute.
         noise: size of what is rounding.
     """
 
@@ -98,6 +99,7 @@ class Parts:
     without: Array
     differing: int
     signs: Array
+    signs_of_contributions: Array
     noise: float
 
 
@@ -109,23 +111,30 @@ def parts_of(pair: Pair, one: float, other: float, seed: int) -> Parts:
     if parts is not None:
         several = pair.groups > 1
         without = (parts.difference - parts.values) / (1 - parts.weights) if several else np.array([np.nan])
-        return Parts(parts, True, without, int(np.count_nonzero(parts.values)), signs, noise)
+        return Parts(parts, True, without, int(np.count_nonzero(parts.values)), signs, signs, noise)
     without = leave_one_out(pair.change, pair.owner)
     alone = pair.exchanged(1 - 2 * np.eye(pair.groups, dtype=np.float64))
-    differing = int(np.count_nonzero(~(np.abs(alone - difference) <= noise)))
-    parts = paired.pseudo_contributions(difference, without, noise) if differing else None
-    return Parts(parts, False, without, differing, signs, noise)
+    differs = ~(np.abs(alone - difference) <= noise)
+    if not differs.any():
+        return Parts(None, False, without, 0, signs, signs, noise)
+    own = leave_one_out(pair.first, pair.owner)
+    bears = differs | ~(np.abs(without - difference) <= noise) | ~(np.abs(own - one) <= noise)
+    parts = paired.exchange_contributions(difference, alone, bears, noise)
+    own_signs = paired.exchanges(len(parts.values), seed)
+    return Parts(parts, False, without, int(np.count_nonzero(differs)), signs, own_signs, noise)
 
 
-def interval_of(parts: paired.Contributions | None, signs: Array, metric: MetricSpec) -> Interval:
+def interval_of(parts: Parts, metric: MetricSpec) -> Interval:
     """The interval of the difference, within the range that differences have."""
-    if parts is None:
+    if parts.contributions is None:
         return Interval(0.0, 0.0, paired.IDENTICAL)
-    if not np.isfinite(parts.values).all():
+    if not np.isfinite([*parts.contributions.values, *([] if parts.plain else parts.without)]).all():
         return Interval(None, None, "undefined when one of the groups is left out")
     low, high = metric.bounds
     size = None if low is None or high is None else high - low
-    interval = paired.exchange_interval(parts, signs, size)
+    interval = paired.exchange_interval(parts.contributions, parts.signs_of_contributions, size)
+    if not parts.plain and interval.method == paired.INVERSION:
+        interval = dataclasses.replace(interval, method=paired.FIRST_ORDER)
     if size is None or interval.low is None or interval.high is None:
         return interval
     return dataclasses.replace(interval, low=max(-size, interval.low), high=min(size, interval.high))

@@ -21,7 +21,7 @@ from medbench.leaderboards.baseline import with_differences
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.case_figures import BoardEvidence
 from medbench.leaderboards.costs import with_costs
-from medbench.leaderboards.index_page import INDEX, index_html, put_into_index
+from medbench.leaderboards.index_page import INDEX, Damaged, index_html, put_into_index
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.rows import RECORD_SHA256, row_of
 from medbench.leaderboards.unknown_challenges import board_of_records
@@ -325,19 +325,24 @@ def require_measured(leaderboards: Path) -> list[str]:
 
 
 def index_of(leaderboards: Path) -> str:
-    """The index of the boards in a folder, as one HTML file.
+    """The index of the boards in a folder, as one HTML file."""
+    return index_html(boards_of_index(leaderboards))
 
-    Boards of challenges that are not known here are listed as their records tell, damaged ones left out.
-    """
-    boards = []
+
+def boards_of_index(leaderboards: Path) -> list[Board | Damaged]:
+    """The boards in a folder; of challenges that are not known here, what their records tell."""
+    boards: list[Board | Damaged] = []
     for name in measured_challenges(leaderboards):
-        with contextlib.suppress(MedbenchError):
-            lines = read_lines_of_rows(leaderboards / name / RESULTS)
+        path = leaderboards / name / RESULTS
+        try:
+            lines = read_lines_of_rows(path)
             if is_known(name):
                 boards.append(board_of_lines(leaderboards, name, lines))
             else:
-                boards.append(board_of_records(leaderboards / name, list(map(_marked, lines))))
-    return index_html(boards)
+                boards.append(board_of_records(path.parent, list(map(_marked, lines))))
+        except MedbenchError as error:
+            boards.append(Damaged(name, path, error))
+    return boards
 
 
 def is_known(challenge: str) -> bool:
@@ -349,12 +354,13 @@ def is_known(challenge: str) -> bool:
     return True
 
 
-def write_index(leaderboards: Path) -> Path:
-    """Write the index of the boards in a folder; its path."""
+def write_index(leaderboards: Path) -> tuple[Path, list[Damaged]]:
+    """Write the index of the boards in a folder; its path, and the boards that it lists as damaged."""
     path = leaderboards / INDEX
     with _locked(leaderboards):
-        write_text(path, index_of(leaderboards))
-    return path
+        boards = boards_of_index(leaderboards)
+        write_text(path, index_html(boards))
+    return path, [board for board in boards if isinstance(board, Damaged)]
 
 
 def _write_pages(folder: Path, board: Board) -> list[Path]:

@@ -7,6 +7,9 @@ from medbench.leaderboards.boards import Board, Cell, Entry, Table
 from medbench.records.reading import UNSEALED
 from medbench.records.tables import heading, interval, number
 
+LOST = "failed or missing"
+"""Heading of the column of cases without a usable prediction."""
+
 
 def text(cell: Cell | None, metric: MetricSpec) -> str:
     """A cell as text: value and interval, or a dash."""
@@ -18,7 +21,7 @@ def text(cell: Cell | None, metric: MetricSpec) -> str:
 
 def headings(table: Table) -> list[str]:
     """Headings of a table's columns."""
-    last = ["source"] if table.kind == "published" else [*table.cost_headings, "failed or missing", "run"]
+    last = ["source"] if table.kind == "published" else [*table.cost_headings, LOST, "run"]
     first = ["who"] if table.kind == "published" else ["rank", "model"]
     return [*first, *map(heading, table.metrics), *last]
 
@@ -60,8 +63,8 @@ def _intervals(board: Board) -> list[str]:
     methods = sorted({cell.method for cell in cells if cell.method})
     how = f" ({'; '.join(methods)})" if methods else ""
     brackets = (
-        "Brackets beside a value: its 95 % interval over groups of cases (patients, sequences, videos), each "
-        f"from the values with one group left out{how}. "
+        "Brackets beside a value: its 95 % confidence interval over groups of cases (patients, sequences, "
+        f"videos), from the values with one group left out{how}. "
         if cells
         else ""
     )

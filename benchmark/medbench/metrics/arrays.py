@@ -11,33 +11,37 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.label_values import label_values
 from medbench.core.text import agreeing, named
+from medbench.metrics.arguments import Array, Label, numbers
 
-Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, ...]
-Label = int | Collection[int]
 Spacing = tuple[float, ...]
 SpacingLike = Sequence[float] | npt.NDArray[Any] | Literal["pixel"]
 """Step along each array axis in mm, or ``"pixel"``: distances then count array elements."""
 
-_MAX_LABELS = 1 << 12
+_MAX_LABELS, _FEW_LABELS = 1 << 12, 8
 
 
 def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
     """Reference and prediction as arrays of one shape.
 
     Raises:
-        MedbenchError: ``metric.shape`` when the shapes differ or have no axis.
+        MedbenchError: ``metric.array``; ``metric.shape`` when the shapes differ, have no axis or no element.
     """
-    first, second = np.asarray(reference), np.asarray(prediction)
+    first, second = numbers(reference, "reference"), numbers(prediction, "prediction")
     if first.shape != second.shape:
         raise MedbenchError(
             "metric.shape",
             f"The reference has shape {first.shape}, the prediction {second.shape}.",
             "Resample the prediction to the reference's grid, or check the order of the axes.",
         )
-    if first.ndim == 0:
-        raise MedbenchError("metric.shape", "Masks need at least one axis.")
+    if not first.ndim or not first.size:
+        raise MedbenchError(
+            "metric.shape",
+            f"Reference and prediction hold {'nothing' if first.ndim else 'one number'}: their shape is "
+            f"{first.shape}.",
+            "Give masks with at least one axis and one element.",
+        )
     return first, second
 
 
@@ -59,7 +63,14 @@ def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
                 "metric.spacing", f"Unknown spacing '{spacing}'.", 'Give numbers in mm, or "pixel".'
             )
         return (1.0,) * ndim
-    steps = tuple(float(step) for step in spacing)
+    try:
+        steps = tuple(float(step) for step in spacing)
+    except (TypeError, ValueError) as error:
+        raise MedbenchError(
+            "metric.spacing",
+            f"Spacing {spacing!r} is no row of numbers.",
+            "Give one positive number per array axis, in the order of the axes.",
+        ) from error
     if len(steps) != ndim or not all(0 < step < np.inf for step in steps):
         raise MedbenchError(
             "metric.spacing",
@@ -80,33 +91,46 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     No copy is made of boolean arrays and of 0/1 bytes.
 
     Raises:
-        MedbenchError: ``metric.labels`` for several non-zero values without ``label``, and for fractions.
+        MedbenchError: ``metric.labels`` for several non-zero values without ``label``, fractions, NaN and
+            infinity.
     """
     if label is not None:
+        if array.dtype.kind == "f":
+            array = whole_numbers(array, role)
         if isinstance(label, Collection):
-            column_major = first_axis_is_nearest(array)
-            mask = np.isin(array.T if column_major else array, np.asarray(sorted(label)))
-            return mask.T if column_major else mask
+            return _union(array, sorted(label))
         return np.asarray(array == label)
     if array.dtype == np.bool_:
         return array
-    if array.size == 0:
-        return np.zeros(array.shape, np.bool_)
     largest = array.max()
     if array.dtype == np.uint8 and largest <= 1:
         return array.view(np.bool_)
+    value = largest if largest != 0 else array.min()
+    if array.dtype.kind == "f" and not float(value).is_integer():
+        raise _ambiguous(array, role)
     mask = np.asarray(array != 0)
-    values = largest if largest != 0 else array.min()
-    if not np.array_equal(array == values, mask):
+    if value != 0 and not np.array_equal(array == value, mask):
         raise _ambiguous(array, role)
     return mask
+
+
+def _union(array: Array, labels: Sequence[int]) -> Mask:
+    if len(labels) > _FEW_LABELS or not labels:
+        column_major = first_axis_is_nearest(array)
+        mask = np.isin(array.T if column_major else array, np.asarray(labels))
+        return mask.T if column_major else mask
+    union = np.asarray(array == labels[0])
+    for label in labels[1:]:
+        union |= array == label
+    return union
 
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
     values = label_values(array)
     examples = named([f"{value:g}" for value in values])
-    if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        hint = "Threshold probabilities first."
+    whole = array.dtype.kind != "f" or all(float(value).is_integer() for value in values)
+    if not whole:
+        hint = "Threshold probabilities first; give NaN and infinity a side."
     else:
         hint = "Pass label=… (a number, or several for their union)."
     return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {examples}.", hint)
@@ -122,8 +146,6 @@ def whole_numbers(array: Array, role: str) -> Array:
         return array.view(np.uint8)
     if array.dtype.kind in "ui":
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    if array.dtype.kind != "f":
-        raise MedbenchError("metric.labels", f"The {role} has the type {array.dtype}, not a number.")
     with np.errstate(invalid="ignore"):
         integers = array.astype(np.int32)
     if not np.array_equal(integers, array):
@@ -133,6 +155,27 @@ def whole_numbers(array: Array, role: str) -> Array:
             "Threshold probabilities or take their argmax first.",
         )
     return integers
+
+
+def with_labels(array: Array, labels: Collection[int], role: str) -> Array:
+    """A label map as integers, which holds no other labels.
+
+    Raises:
+        MedbenchError: ``metric.labels`` with the first of the others.
+
+    >>> with_labels(np.array([0.0, 4.0]), (0, 1, 2, 4), "reference").tolist()
+    [0, 4]
+    """
+    whole = whole_numbers(array, role)
+    others = sorted(set(label_values(whole).tolist()) - set(labels))
+    if others:
+        raise MedbenchError(
+            "metric.labels",
+            f"The {role} holds {named([str(value) for value in others])}; labels are "
+            f"{', '.join(map(str, labels))}.",
+            "Give the labels of the challenge's files.",
+        )
+    return whole
 
 
 def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:

@@ -111,7 +111,7 @@ def empty_policy(policy: EmptyPolicy | str) -> EmptyPolicy:
     """
     if isinstance(policy, EmptyPolicy):
         return policy
-    if policy not in EMPTY_POLICIES:
+    if not isinstance(policy, str) or policy not in EMPTY_POLICIES:
         raise MedbenchError(
             "metric.empty_policy",
             f"There is no rule for empty masks named '{policy}'.",

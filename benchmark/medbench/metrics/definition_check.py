@@ -43,7 +43,7 @@ def check_definition(convention: Convention, id: str | None = None) -> None:
 
 def _faults_of_facts(convention: Convention) -> list[str]:
     faults = [
-        f"its {name} is missing"
+        f"its {name} is missing" + (", which is '1' for ratios" if name == "unit" else "")
         for name in ("title", "definition", "source", "unit")
         if not str(getattr(convention, name)).strip()
     ]

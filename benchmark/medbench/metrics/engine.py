@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry
 from medbench.core.score import Score
-from medbench.metrics.arrays import (
-    Label,
-    Spacing,
-    SpacingLike,
-    as_mask,
-    check_spacing,
-    same_shape,
-)
+from medbench.metrics.arguments import Label, check_label, numbers
+from medbench.metrics.arrays import Spacing, SpacingLike, as_mask, check_spacing, same_shape
 from medbench.metrics.convention import EMPTY_WORDS, Convention, EmptyPolicy, empty_policy
 from medbench.metrics.definition_check import check_definition
 from medbench.metrics.masks.joint_histogram import JointHistogram
@@ -50,7 +45,7 @@ def metric(id: str | Convention) -> Convention:
     >>> metric("hd95.pooled").equals
     ('medpy.metric.binary.hd95',)
     """
-    return id if isinstance(id, Convention) else _registry().get(id)
+    return id if isinstance(id, Convention) else _registry().get(str(id))
 
 
 def register_metric(convention: Convention) -> Convention:
@@ -117,9 +112,10 @@ def score(
         options: the metric's own (``tolerance=`` …).
 
     Raises:
-        MedbenchError: ``metric.unknown``, ``metric.spacing``, ``metric.shape``, ``metric.labels``,
-            ``metric.option`` or ``metric.empty_policy``.
+        MedbenchError: ``metric.unknown``, ``metric.array``, ``metric.spacing``, ``metric.shape``,
+            ``metric.labels``, ``metric.option`` or ``metric.empty_policy``.
 
+    >>> import numpy as np
     >>> a, b = np.zeros((2, 8, 8), bool)
     >>> a[2:5, 2:5] = True; b[2:5, 3:6] = True
     >>> score("dice", a, b)
@@ -136,7 +132,8 @@ def score(
     policy = convention.empty if empty is None else empty_policy(empty)
     first, second = same_shape(reference, prediction)
     steps = check_spacing(spacing, first.ndim) if convention.needs_spacing or spacing is not None else None
-    masks = as_mask(first, label, "reference"), as_mask(second, label, "prediction")
+    own = None if label is None else check_label(label)
+    masks = as_mask(first, own, "reference"), as_mask(second, own, "prediction")
     return score_pair(convention, MaskPair.cut(*masks, steps, workers=workers), policy, options)
 
 
@@ -150,7 +147,15 @@ def _options(convention: Convention, options: Mapping[str, Any]) -> dict[str, An
     values = {**convention.options, **options}
     lacking = [name for name, value in values.items() if value is None]
     if lacking:
-        raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….")
+        raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….", "Give it a value.")
+    for name, value in options.items():
+        is_number = isinstance(value, Real) and math.isfinite(value)
+        if type(convention.options[name]) in (int, float) and not is_number:
+            raise MedbenchError(
+                "metric.option",
+                f"{convention.id}: {name} is {value!r}, which is no number.",
+                "Give a number.",
+            )
     return values
 
 
@@ -163,7 +168,7 @@ def _other(
 ) -> Score:
     rule = convention.rule
     if convention.needs_spacing:
-        options["spacing"] = check_spacing(spacing, np.ndim(reference))
+        options["spacing"] = check_spacing(spacing, numbers(reference, "reference").ndim)
     value = rule(reference, prediction, **options)
     if isinstance(value, Score):
         return value
@@ -199,14 +204,20 @@ def _regions(labels: Any, histogram: JointHistogram) -> dict[str, Label]:
     if labels is None:
         return {str(value): int(value) for value in histogram.labels.tolist() if value != 0}
     if isinstance(labels, Mapping):
-        return dict(labels)
-    return {str(value): value for value in labels}
+        return {name: check_label(label) for name, label in labels.items()}
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise MedbenchError(
+            "metric.labels",
+            f"The labels {labels!r} are no list.",
+            "Give a list of labels, or a mapping of names to labels.",
+        )
+    return {str(value): check_label(value) for value in labels}
 
 
 def evaluate_arrays(
     reference: npt.ArrayLike,
     prediction: npt.ArrayLike,
-    metric_ids: Iterable[str | Convention],
+    metric_ids: Iterable[str | Convention] | str | Convention,
     labels: Mapping[str, Label] | Sequence[int] | None = None,
     spacing_mm: SpacingLike | None = None,
     *,
@@ -222,7 +233,7 @@ def evaluate_arrays(
     Args:
         reference: label map (whole numbers of any type, any number of axes).
         prediction: the same shape.
-        metric_ids: ids of mask metrics, or definitions.
+        metric_ids: ids of mask metrics, or definitions; one alone may stand without a list.
         labels: name -> label or labels (a region); a list of labels; or None for every label that occurs.
         spacing_mm: mm per step along each axis, or ``"pixel"``; needed as soon as one metric needs it.
         empty: rule for empty masks, for all metrics or per id.
@@ -236,6 +247,7 @@ def evaluate_arrays(
     Raises:
         MedbenchError: as :func:`score`; ``metric.family`` for an id that does not compare masks.
 
+    >>> import numpy as np
     >>> a = np.zeros((6, 6), np.uint8); a[1:4, 1:4] = 1; a[4:, 4:] = 2
     >>> scores = evaluate_arrays(a, a.T, ["dice", "hd"], {"both": (1, 2), "two": 2}, spacing_mm=(1, 1))
     >>> scores["two"]["dice"].value, scores["both"]["hd"].value
@@ -268,14 +280,15 @@ _Job = tuple[Convention, dict[str, Any], EmptyPolicy]
 
 
 def _jobs(
-    metric_ids: Iterable[str | Convention],
+    metric_ids: Iterable[str | Convention] | str | Convention,
     ndim: int,
     spacing_mm: SpacingLike | None,
     empty: EmptyPolicy | str | Mapping[str, EmptyPolicy | str] | None,
     options: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[_Job], Spacing | None]:
     """Each metric with its options and its rule for empty masks, and the spacing where one is needed."""
-    conventions = [metric(id) for id in metric_ids]
+    ids = [metric_ids] if isinstance(metric_ids, str | Convention) else metric_ids
+    conventions = [metric(id) for id in ids]
     for convention in conventions:
         if not convention.compares_masks:
             raise MedbenchError(

@@ -8,14 +8,23 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import LFS_POINTER
+from medbench.core.finite import is_finite
 from medbench.core.text import printable
+
+if TYPE_CHECKING:
+    import torch
 
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 _TORCH_SIGNATURES = (b"PK", b"\x80")
 """First bytes of an archive of torch, and of a pickle."""
+WRAPPER_PARTS = frozenset(
+    ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+)
+"""Parts of names by torch.compile, FSDP, recomputed activations and Lightning's Fabric."""
 _PIECE_BYTES = 1 << 20
 _FOREIGN = re.compile(r"GLOBAL ([\w.]{1,80})")
 """In torch's refusal of a pickle, the type that it would make."""
@@ -36,7 +45,13 @@ def stored_values(content: bytes, path: Path) -> Any:
 
     import torch
 
-    _refuse_damaged(content, path)
+    refuse_damaged(content, path)
+    if content.startswith(LFS_POINTER):
+        raise MedbenchError(
+            "weights.corrupt",
+            f"{path}: is a pointer of Git LFS, not the file itself.",
+            "Fetch it: git lfs pull.",
+        )
     if content.startswith(_IMAGE_SIGNATURES):
         raise MedbenchError(
             "weights.not_a_state_dict",
@@ -77,10 +92,25 @@ def stored_values(content: bytes, path: Path) -> Any:
         ) from error
 
 
-def _refuse_damaged(content: bytes, path: Path) -> None:
-    """Refuse an archive of torch with a part whose checksum does not agree, which torch itself reads.
+def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Refuse weights that no training leaves that went well.
 
-    Where no checksum agrees, the archive was written without any.
+    Raises:
+        MedbenchError: ``weights.not_finite`` naming the first parameter with NaN or infinity.
+    """
+    for name, tensor in state.items():
+        values = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+        if (tensor.is_floating_point() or tensor.is_complex()) and not is_finite(values):
+            raise MedbenchError(
+                "weights.not_finite",
+                f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "
+                "nonsense.",
+                "The training diverged or the file was damaged: use another checkpoint.",
+            )
+
+
+def refuse_damaged(content: bytes, path: Path) -> None:
+    """Refuse an archive of torch with a part whose checksum does not agree, which torch itself reads.
 
     Raises:
         MedbenchError: ``weights.corrupt`` naming the part.
@@ -88,19 +118,31 @@ def _refuse_damaged(content: bytes, path: Path) -> None:
     if not content.startswith(b"PK"):
         return
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            parts = [
-                one for one in archive.infolist() if one.compress_type == zipfile.ZIP_STORED and one.file_size
-            ]
-            wrong = [one.filename for one in parts if not _agrees(archive, one)]
+        part = damaged_part(io.BytesIO(content))
     except Exception:  # noqa: BLE001 - what is no archive at all is judged by torch
         return
-    if 0 < len(wrong) < len(parts):
+    if part is not None:
         raise MedbenchError(
             "weights.corrupt",
-            f"{path}: is damaged: the checksum of {printable(wrong[0])} does not agree.",
+            f"{path}: is damaged: the checksum of {printable(part)} does not agree.",
             "Copy the file again from its source.",
         )
+
+
+def damaged_part(stream: BinaryIO) -> str | None:
+    """Name of the first part of an archive of torch whose checksum does not agree; ``None`` if all agree.
+
+    Where no checksum agrees, the archive was written without any.
+
+    Raises:
+        zipfile.BadZipFile: for what is no archive, or ends early.
+    """
+    with zipfile.ZipFile(stream) as archive:
+        parts = [
+            one for one in archive.infolist() if one.compress_type == zipfile.ZIP_STORED and one.file_size
+        ]
+        wrong = [one.filename for one in parts if not _agrees(archive, one)]
+    return wrong[0] if 0 < len(wrong) < len(parts) else None
 
 
 def _agrees(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing, counted, named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +52,9 @@ def rename_parameters(
     if strangers:
         raise MedbenchError(
             "weights.unknown_keys",
-            f"{len(strangers)} of {len(authors_state_dict)} parameters are not of the authors' {title} "
-            f"(first: {', '.join(strangers[:3])}).",
+            f"{len(strangers)} of {counted(len(authors_state_dict), 'parameter')} "
+            f"{agreeing(len(strangers), 'is', 'are')} not of the authors' {title} "
+            f"(first: {named(strangers, 3)}).",
             "Is the checkpoint of another model, or does it have medbench's parameter names already?",
         )
     return ours

@@ -12,7 +12,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import read_bytes
 from medbench.core.folders import at_home
 from medbench.core.machine import memory_bytes
-from medbench.models.checkpoint_files import stored_values
+from medbench.core.text import counted
+from medbench.models.checkpoint_files import WRAPPER_PARTS, refuse_infinite, stored_values
 
 
 def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
@@ -24,7 +25,7 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
 
     Raises:
         MedbenchError: ``weights.missing``, ``file.too_large`` for one of more than half of the memory,
-            ``weights.unsafe``, ``weights.corrupt`` or ``weights.not_a_state_dict``.
+            ``weights.unsafe``, ``weights.corrupt``, ``weights.not_a_state_dict`` or ``weights.not_finite``.
     """
     path = at_home(path)
     if not path.is_file():
@@ -38,7 +39,31 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
         raise MedbenchError(
             "weights.not_a_state_dict", f"{path}: holds no names of parameters.", f"Check {option}."
         )
+    refuse_infinite(parameters, str(path))
     return parameters
+
+
+def without_wrapper(parameters: Mapping[str, Tensor], names: Collection[str]) -> Mapping[str, Tensor]:
+    """Parameters by the names of a network, where all of them lie below one beginning or a wrapper's parts.
+
+    >>> list(without_wrapper({"module._orig_mod.head.weight": None}, ["head.weight"]))
+    ['head.weight']
+    """
+    if not names or any(name in parameters for name in names):
+        return parameters
+    plain = {
+        ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS): tensor
+        for name, tensor in parameters.items()
+    }
+    first = next(iter(names))
+    beginnings = [name.removesuffix(first) for name in plain if f".{name}".endswith(f".{first}")]
+    if len(beginnings) != 1:
+        return parameters
+    return {
+        name.removeprefix(beginnings[0]): tensor
+        for name, tensor in plain.items()
+        if name.startswith(beginnings[0])
+    }
 
 
 def load_parameters(
@@ -51,7 +76,9 @@ def load_parameters(
     optional: Collection[str] = (),
     part: str = "network",
 ) -> None:
-    """Load the parameters whose name and shape are the network's; others are ignored.
+    """Load the parameters whose name and shape are the network's, with or without a wrapper before them.
+
+    Others are ignored.
 
     Args:
         network: the network.
@@ -67,6 +94,7 @@ def load_parameters(
     """
     own = network.state_dict()
     own = own if names is None else {name: own[name] for name in names}
+    parameters = without_wrapper(parameters, own)
     fitting = {
         name: parameters[name]
         for name, tensor in own.items()
@@ -76,7 +104,7 @@ def load_parameters(
     if missing:
         raise MedbenchError(
             "weights.mismatch",
-            f"{path}: has {len(fitting)} of the {part}'s {len(own)} parameters (first missing: "
+            f"{path}: has {len(fitting)} of the {part}'s {counted(len(own), 'parameter')} (first missing: "
             f"{missing[0]}).",
             advice,
         )

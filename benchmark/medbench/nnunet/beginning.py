@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.inference.start_weights import freeze, start_weights
-from medbench.inference.weights import Checkpoint, load_checkpoint, refuse_infinite
+from medbench.inference.weights import Checkpoint, load_checkpoint
 from medbench.inference.wrappers import unwrapped
+from medbench.models.checkpoint_files import refuse_infinite
 from medbench.nnunet.files import FACTS_KEY, import_weights, is_model, load_safely
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.machine import keep_freed_memory
 from medbench.core.seeds import derived_seed
-from medbench.core.text import first_line
+from medbench.core.text import agreeing, counted, first_line
 from medbench.nnunet.ordered_batches import ordered
 
 if TYPE_CHECKING:
@@ -224,9 +224,9 @@ def _begin(trainer: nnUNetTrainer, start: dict[str, Any], emit: Emit) -> None:
     network: Any = trainer.network
     fit = begin_with(getattr(network, "_orig_mod", network), state, start)
     write_json(Path(start["report"]), fit)
-    emit(
-        {"event": "say", "line": f"{fit['matched']} parameters of the network start from {start['source']}."}
-    )
+    count: Any = fit["matched"]
+    parameters, starts = counted(count, "parameter"), agreeing(count, "starts", "start")
+    emit({"event": "say", "line": f"{parameters} of the network {starts} from {start['source']}."})
 
 
 def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: Emit) -> None:
@@ -265,7 +265,9 @@ def _load_safely(trainer: nnUNetTrainer, path: Path) -> None:
     import torch
 
     from medbench.nnunet.files import harmless_types
+    from medbench.training.result_files import check_state
 
+    check_state(path)
     load = torch.load
 
     def load_plain(file: Any, **options: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import pickle
 import re
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json, sha256_file, sha256_json
+from medbench.core.files import read_bytes, read_json, sha256_file, sha256_json
+from medbench.core.machine import memory_bytes
 from medbench.core.seals import broken_seals, seal_of, write_seal
 from medbench.core.unfinished import unfinished_folder
-from medbench.inference.weights import refuse_infinite, save_checkpoint
+from medbench.inference.weights import save_checkpoint
 from medbench.inference.wrappers import unwrapped
+from medbench.models.checkpoint_files import refuse_damaged, refuse_infinite
 from medbench.nnunet.architectures import check_plans
 from medbench.nnunet.labels import IMAGE_SIZE
 from medbench.nnunet.preparation import differing_parts, preparation_of, prepared_by
@@ -283,13 +286,16 @@ def load_safely(path: Path) -> dict[str, Any]:
     """A checkpoint of nnU-Net, refusing whatever could run code.
 
     Raises:
-        MedbenchError: ``weights.unsafe`` or ``weights.corrupt``.
+        MedbenchError: ``weights.unsafe``, ``weights.corrupt``, or ``file.too_large`` for one of more than
+            half of the memory.
     """
     import torch
 
+    content = read_bytes(path, memory_bytes() // 2)
+    refuse_damaged(content, path)
     try:
         with torch.serialization.safe_globals(list(harmless_types())):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         weights = checkpoint["network_weights"]
         wrong = not all(isinstance(tensor, torch.Tensor) for tensor in weights.values())
         if wrong or not {"trainer_name", "init_args"} <= set(checkpoint):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.text import plain_name
 
 RGB_CHANNELS = ("R", "G", "B")
 IMAGE_SIZE = "medbench_picture_size"
@@ -28,17 +29,13 @@ _GREY_PARTS = ("gray", "grey", "ultraso", "sonogra", "luminance", "luma", "inten
 
 
 def _is_grey(name: str) -> bool:
-    plain = _plain(name)
+    plain = plain_name(name)
     return plain in _GREY or any(part in plain for part in _GREY_PARTS)
 
 
 def class_names(challenge: Challenge) -> list[str]:
     """Names of the classes in the challenge's order; the first is called background, as nnU-Net demands."""
     return ["background", *list(challenge.labels.values())[1:]]
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
@@ -59,14 +56,14 @@ def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -
     if has_regions(dataset):
         return _table_of_regions(dataset, challenge, source)
     try:
-        values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
+        values = {plain_name(name): int(np.ravel(value)[0]) for name, value in labels.items()}
     except ValueError as error:
         raise MedbenchError(
             "nnunet.labels",
             f"{source}: its dataset.json gives labels the values {', '.join(map(str, labels.values()))}.",
             'nnU-Net v2 writes names first: "labels": {"background": 0, ...}; turn them round.',
         ) from error
-    class_order = [_plain(name) for name in class_names(challenge)]
+    class_order = [plain_name(name) for name in class_names(challenge)]
     if set(values) != set(class_order) or sorted(values.values()) != list(range(len(class_order))):
         raise MedbenchError(
             "nnunet.labels",
@@ -116,13 +113,13 @@ def _labels_by_region(dataset: Mapping[str, Any], challenge: Challenge) -> list[
 
     A region writes the label that lies in it and in all regions around it, and in none of the others.
     """
-    by_name = {_plain(name): frozenset(labels) for name, labels in challenge.card.regions.items()}
+    by_name = {plain_name(name): frozenset(labels) for name, labels in challenge.card.regions.items()}
     theirs = {
         name: frozenset(np.ravel(value).tolist())
         for name, value in dataset["labels"].items()
         if name != "ignore" and np.any(value)
     }
-    ours = {name: by_name.get(_plain(name)) for name in theirs}
+    ours = {name: by_name.get(plain_name(name)) for name in theirs}
     if not ours or None in ours.values() or ours == theirs:
         return None
     labels = []
@@ -171,11 +168,11 @@ def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str)
     else:
         own = list(challenge.card.modalities)
         aliases = {
-            _plain(alias): index
+            plain_name(alias): index
             for index, (key, others) in enumerate(challenge.card.modalities.items())
             for alias in (key, *others)
         }
-        order = [aliases.get(_plain(name), -1) for name in names]
+        order = [aliases.get(plain_name(name), -1) for name in names]
         if sorted(order) == list(range(len(own))):
             return order
     raise MedbenchError(

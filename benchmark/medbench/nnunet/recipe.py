@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted
 from medbench.nnunet.own_classes import DEFAULT_TRAINER, own_classes
 from medbench.training.recipes.checking import check_settings
 
@@ -99,7 +100,7 @@ class NnunetRecipe:
     def describe(self, spatial_dims: int) -> str:
         """Length of the training and size of its images, in words."""
         size = f", images at {self.image_size}×{self.image_size}" if spatial_dims == 2 else ""
-        return f"{self.epochs} epochs of {self.steps} steps{size}"
+        return f"{counted(self.epochs, 'epoch')} of {counted(self.steps, 'step')}{size}"
 
 
 def _is_fold(value: Any) -> bool:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.core.finite import is_finite
 from medbench.core.machine import LOW_MEMORY
 from medbench.core.progress import Progress
+from medbench.core.text import counted
 from medbench.models.devices import visible_cuda
 from medbench.models.nnunet import CONFIGURATIONS, require_nnunet
 from medbench.models.options import refuse_options
@@ -71,6 +73,23 @@ class Nnunet:
             ],
         )
 
+    def check_hardware(self, hardware: Hardware) -> None:
+        """Refuse several devices or passes and another precision.
+
+        Raises:
+            MedbenchError: ``nnunet.hardware``.
+        """
+        if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
+            raise MedbenchError(
+                "nnunet.hardware",
+                "nnU-Net trains on one device and sets the precision itself.",
+                "Leave --devices, --nodes and --precision out; train folds side by side instead.",
+            )
+        if hardware.passes != 1:
+            raise MedbenchError(
+                "nnunet.hardware", "nnU-Net does not accumulate gradients.", "Leave --accumulate out."
+            )
+
     def recipe(self, family: str, name: str, changes: Mapping[str, Any]) -> NnunetRecipe:
         """A recipe of nnU-Net's own settings."""
         return load_recipe_as(NnunetRecipe, family, name, changes)
@@ -82,14 +101,14 @@ class Nnunet:
         ``nnUNet_results``.
 
         Raises:
-            MedbenchError: ``nnunet.missing``, ``nnunet.hardware``, ``nnunet.one_group``, ``nnunet.failed``,
-                and as :func:`medbench.nnunet.data.write_raw`.
+            MedbenchError: ``nnunet.missing``, ``nnunet.one_group``, ``nnunet.failed``, and as
+                :func:`medbench.nnunet.data.write_raw`.
         """
         weights = order.folder / WEIGHTS
         if is_finished(order.folder):
             return weights
         require_nnunet()
-        hardware = _present(hardware)
+        hardware = present_hardware(replace(hardware, devices=1))
         begin_s = time.perf_counter()
         recipe: NnunetRecipe = order.recipe
         name = f"Dataset001_{order.challenge.name}"
@@ -160,9 +179,9 @@ class Nnunet:
                 child.wait()
         path.unlink()
         if code:
-            out_of_memory = code == -9
-            ending = f"it ended with code {code}" + (", likely out of memory" if out_of_memory else "")
-            less = f", with {LOW_MEMORY}=1 in less memory and more time" if out_of_memory else ""
+            by_system = code == -9
+            ending = f"it ended with code {code}" + (", likely out of memory" if by_system else "")
+            less = f", with {LOW_MEMORY}=1 in less memory and more time" if by_system else ""
             raise MedbenchError(
                 "nnunet.failed",
                 f"nnU-Net stopped: {reason or ending}.",
@@ -172,7 +191,6 @@ class Nnunet:
     @staticmethod
     def _finish(order: TrainingOrder, model_folder: Path, weights: Path, count: int) -> dict[str, Any]:
         """Write the medbench checkpoint from nnU-Net's; the content of ``training.json``."""
-        import torch
 
         from medbench.inference.weights import save_checkpoint
         from medbench.nnunet.files import CHECKPOINTS, FACTS_KEY, read_network
@@ -180,7 +198,7 @@ class Nnunet:
         recipe: NnunetRecipe = order.recipe
         checkpoints = {str(fold): model_folder / f"fold_{fold}" / CHECKPOINTS[0] for fold in recipe.fold_list}
         state, facts = read_network(model_folder, checkpoints, str(model_folder))
-        if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        if not all(map(is_finite, state.values())):
             raise MedbenchError(
                 "training.diverged",
                 f"{order.folder}: training ended with infinite weights.",
@@ -249,20 +267,6 @@ def _hand_over(order: TrainingOrder) -> dict[str, Any]:
     }
 
 
-def _present(hardware: Hardware) -> Hardware:
-    if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
-        raise MedbenchError(
-            "nnunet.hardware",
-            "nnU-Net trains on one device and sets the precision itself.",
-            "Leave --devices, --nodes and --precision out; train folds side by side instead.",
-        )
-    if hardware.passes != 1:
-        raise MedbenchError(
-            "nnunet.hardware", "nnU-Net does not accumulate gradients.", "Leave --accumulate out."
-        )
-    return present_hardware(replace(hardware, devices=1))
-
-
 def _shown_device(hardware: Hardware) -> dict[str, str]:
     """Environment that shows the child process one CUDA device: nnU-Net trains on the first that it sees."""
     kind, _, number = hardware.accelerator.partition(":")
@@ -283,7 +287,8 @@ def _check_folds(recipe: NnunetRecipe, splits: list[dict[str, list[str]]], order
     if excess:
         raise MedbenchError(
             "nnunet.one_group",
-            f"{order.root}: the groups of {order.split} make {len(splits)} folds; there is no {excess[0]}.",
+            f"{order.root}: the groups of {order.split} make {counted(len(splits), 'fold')}; there is no "
+            f"{excess[0]}.",
             f"Choose folds of 0 to {len(splits) - 1}.",
         )
 

@@ -12,6 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
 from medbench.core.machine import processor_name, usable_cores
 from medbench.core.seals import Line, read_table, sealed_line, write_table
+from medbench.core.text import counted
 from medbench.models.devices import cuda_index
 
 PROFILES = "profiles.jsonl"
@@ -86,7 +87,7 @@ def hardware(device: str, threads: int) -> Hardware:
 
     version = importlib.metadata.version("torch").partition("+")[0]
     processor, cores, accelerator = processor_name(), usable_cores(), None
-    where = f"{processor}, {cores} cores, {threads} threads"
+    where = f"{processor}, {counted(cores, 'core')}, {counted(threads, 'thread')}"
     if device.startswith("cuda"):
         accelerator = torch.cuda.get_device_name(cuda_index(device))
         where = f"{accelerator}, CUDA {torch.version.cuda}"

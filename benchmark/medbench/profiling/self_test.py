@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing
 from medbench.profiling.latency import summarise
 
 _MEMORY_TOLERANCE = 0.02
@@ -50,9 +51,10 @@ def self_test() -> list[Check]:
     wrong = [check for check in checks if not check.passed]
     if wrong:
         faults = "; ".join(f"{check.name}: {check.count:,.6g}, not {check.due:,.6g}" for check in wrong)
+        are = agreeing(len(wrong), "is", "are")
         raise MedbenchError(
             "profile.self_test",
-            f"{len(wrong)} of {len(checks)} counters are wrong here: {faults}.",
+            f"{len(wrong)} of {len(checks)} counters {are} wrong here: {faults}.",
             "Trust no figure of 'medbench profile' with this version of torch; please report it.",
         )
     return checks

@@ -48,6 +48,17 @@ def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
     return sha256_json(entries)
 
 
+def input_digests(cases: Iterable[Case]) -> dict[str, str]:
+    """Case -> hash over the contents of its inputs, missing files included; every file is read."""
+    in_order = list(cases)
+    paths = sorted({path for case in in_order for path in case.inputs.values()})
+    with ThreadPoolExecutor(_READERS) as pool:
+        digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
+    return {
+        case.id: sha256_json({name: digests[path] for name, path in case.inputs.items()}) for case in in_order
+    }
+
+
 def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 

@@ -83,6 +83,7 @@ def write_report(
     galleries = _galleries(challenge, {case.id: case for case in cases}, rows, columns, predictions)
     figures = [figure for gallery in galleries for figure in gallery.figures]
     numbers = {row.case: place for place, row in enumerate(rows)}
+    fact_headings, shared_facts = _facts(rows)
     case_flags = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
     page = (
         page_environment()
@@ -117,7 +118,8 @@ def write_report(
             wrong=any(figure.wrong for figure in figures),
             anchors={figure.case: place for place, figure in reversed(list(enumerate(figures)))},
             case_headings=[(metric, titles[metric.name]) for metric in columns],
-            fact_headings=_fact_columns(rows),
+            fact_headings=fact_headings,
+            shared_facts=shared_facts,
             case_rows=[
                 (place, row, [_cell(row, metric) for metric in columns]) for place, row in enumerate(rows)
             ],
@@ -170,8 +172,13 @@ def _distributions(
     return [replace(drawing, note="") for drawing in drawings if drawing.markup]
 
 
-def _fact_columns(rows: Sequence[CaseRow]) -> list[str]:
-    return sorted({name for row in rows for name in row.facts})
+def _facts(rows: Sequence[CaseRow]) -> tuple[list[str], str]:
+    """Facts in which cases differ, as columns, and in words those that several cases all share."""
+    names = sorted({name for row in rows for name in row.facts})
+    values = {name: {row.facts.get(name) for row in rows} for name in names}
+    common = [name for name in names if len(rows) > 1 and len(values[name]) == 1]
+    words = ", ".join(f"{name} {value}" for name in common for value in values[name])
+    return [name for name in names if name not in common], words
 
 
 def _licences(challenge: Challenge, record: RunRecord) -> list[tuple[str, str]]:

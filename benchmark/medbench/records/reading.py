@@ -13,7 +13,7 @@ from medbench.core.files import read_bytes
 from medbench.core.named_predictions import NamedPredictions, named_predictions
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
-from medbench.core.text import first_line, printable
+from medbench.core.text import counted, counted_are, first_line, printable
 from medbench.records.agreement import differing_cells, disagreement
 from medbench.records.notebook import Rows, frame_of, html_of
 from medbench.records.schema import RunRecord
@@ -162,7 +162,9 @@ def read_run(folder: Path) -> Run:
         raise _damaged(f"{folder}: its record or rows cannot be read ({reason}).") from error
     has_seal = _check_seal(folder, any(line.state == "sealed" for line in lines))
     if len(rows) != record.counts.total:
-        raise _damaged(f"{rows_path}: has {len(rows)} rows where the record says {record.counts.total}.")
+        raise _damaged(
+            f"{rows_path}: has {counted(len(rows), 'row')} where the record says {record.counts.total}."
+        )
     if difference := disagreement(record, rows):
         raise _damaged(f"{record_path}: disagrees with {JOURNAL}: {difference}.")
     return Run(record, {row.case: row for row in rows}, folder, has_seal)
@@ -249,7 +251,8 @@ class Finished:
         moment = datetime.datetime.fromisoformat(self.record.finished).astimezone()
         today = moment.date() == datetime.datetime.now().astimezone().date()
         since = moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
-        return f"{self.resumed} of {self.record.counts.total} cases are kept from {since}; nothing to do."
+        cases = counted_are(self.record.counts.total, "case")
+        return f"{self.resumed} of {cases} kept from {since}; nothing to do."
 
     @property
     def exit_code(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SCHEMA_VERSION = 1
 
@@ -108,6 +108,12 @@ class MetricRecord(_Part):
     spread: SpreadRecord | None = Field(
         default=None, description="over cases; none for pooled metrics and where no case has a value"
     )
+
+    @field_validator("protocol")
+    @classmethod
+    def _of_modalities(cls, protocol: str) -> str:
+        """The protocol by its present name; records until 2026-11 call modalities sequences."""
+        return protocol.replace("papers on missing sequences", "papers on missing modalities")
 
 
 class Counts(_Part):

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.text import content_policy, printable
+from medbench.core.text import content_policy, counted, printable
 
 if TYPE_CHECKING:
     import jinja2
@@ -43,6 +43,7 @@ def page_environment(*folders: Path) -> jinja2.Environment:
     environment.globals |= {
         "style": Markup(style),  # noqa: S704  # nosec B704 - our own file
         "script": Markup(script),  # noqa: S704  # nosec B704 - our own file
+        "counted": counted,
         "policy": Markup(content_policy(style, script)),  # noqa: S704  # nosec B704 - hashes
     }
     return environment

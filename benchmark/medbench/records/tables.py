@@ -15,7 +15,7 @@ from medbench.statistics.intervals import Aggregate
 if TYPE_CHECKING:
     from medbench.records.schema import MetricRecord, RunRecord
 
-RESULT_HEADINGS = ("metric", "mean", "95 % interval", "scored", "failed", "missing", "undefined", "groups")
+RESULT_HEADINGS = ("metric", "value", "95 % interval", "scored", "failed", "missing", "undefined", "groups")
 
 
 def decimals(unit: str) -> int:
@@ -171,4 +171,4 @@ def subgroup_tables(record: RunRecord) -> dict[str, list[tuple[str, ...]]]:
     }
 
 
-SUBGROUP_HEADINGS = ("subgroup", "metric", "mean", "95 % interval", "cases", "groups")
+SUBGROUP_HEADINGS = ("subgroup", "metric", "value", "95 % interval", "cases", "groups")

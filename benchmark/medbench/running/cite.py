@@ -76,7 +76,8 @@ def _of_model(entry: ModelEntry) -> Citation:
     facts: dict[str, str] = {}
     if entry.arxiv:
         number = entry.arxiv.split("v")[0]
-        facts = {"eprint": number, "archivePrefix": "arXiv", "url": f"https://arxiv.org/abs/{number}"}
+        facts = {"year": f"20{number[:2]}", "eprint": number, "archivePrefix": "arXiv"}
+        facts["url"] = f"https://arxiv.org/abs/{number}"
     elif entry.doi:
         facts = {"doi": entry.doi}
     if entry.code:

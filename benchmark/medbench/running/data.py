@@ -15,28 +15,33 @@ from medbench.running.samples import is_sample, sample_folder
 
 
 def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) -> Data:
-    """Data in ``folder``, else where a project declares them, else in ``MEDBENCH_DATA``, else the sample.
+    """Data in the folder of :func:`release_folder`, else the sample, which is drawn where it is not there.
 
     Raises:
-        MedbenchError: ``data.missing`` when ``folder`` is not there, ``sample.damaged`` for a sample that
-            was thinned or edited.
+        MedbenchError: as :func:`release_folder`; ``sample.damaged`` for a sample that was thinned or edited.
     """
-    if folder is not None:
-        if not folder.is_dir():
-            reason = "is a file, not a folder" if folder.exists() else "there is no such folder"
-            raise MedbenchError("data.missing", f"{folder}: {reason}.", challenge.release.data_hint)
-        return Data(folder, "sample" if is_sample(folder) else "real")
-    if challenge.release.folder is not None:
-        return resolve_data(challenge, challenge.release.folder, progress)
-    default_folder = data_folder(challenge.release.data_set)
-    if default_folder is not None:
-        return resolve_data(challenge, default_folder, progress)
+    place = release_folder(challenge, folder)
+    if place is not None:
+        return Data(place, "sample" if is_sample(place) else "real")
     root = os.environ.get("MEDBENCH_DATA")
     if root:
         progress.say(
             f"{root} has no folder {challenge.release.data_set}: the synthetic sample takes its place."
         )
     return Data(sample_folder(challenge, progress), "sample")
+
+
+def release_folder(challenge: Challenge, folder: Path | None) -> Path | None:
+    """The folder that is given, else where a project declares it, else in ``MEDBENCH_DATA``, else ``None``.
+
+    Raises:
+        MedbenchError: ``data.missing`` when the folder that is given or declared is not there.
+    """
+    place = folder or challenge.release.folder or data_folder(challenge.release.data_set)
+    if place is not None and not place.is_dir():
+        reason = "is a file, not a folder" if place.exists() else "there is no such folder"
+        raise MedbenchError("data.missing", f"{place}: {reason}.", challenge.release.data_hint)
+    return place
 
 
 def choose_cases(cases: list[Case], pattern: str) -> list[Case]:

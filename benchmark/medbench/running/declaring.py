@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
 from medbench.core.errors import MedbenchError
 from medbench.core.project import PROJECT_FILE, find_project, read_project
+from medbench.core.text import agreeing, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def declare(
 
     Raises:
         MedbenchError: as :func:`medbench.challenges.declared.survey.survey`, ``declaration.exists``,
-            ``challenge.clash``, or as the declaration's own reading.
+            ``challenge.clash``, ``project.name``, or as the declaration's own reading.
     """
     from medbench.challenges import REGISTRY
 
@@ -80,6 +82,10 @@ def declare(
     result = survey(folder)
     entries = _entries(result, wishes)
     project = file or find_project() or Path.cwd() / PROJECT_FILE
+    if project.name != PROJECT_FILE:
+        raise MedbenchError(
+            "project.name", f"{project}: no command would find it.", f"Name the file {PROJECT_FILE}."
+        )
     trial = read_declaration(name, {"root": str(folder.resolve()), **entries}, project)
     challenge, cases = declared_challenge(trial), find_items(trial, trial.root).cases
     entries |= _rules(challenge)
@@ -99,7 +105,9 @@ def declare(
     place = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
     lines += _unnamed(entries.get("labels"))
     if alone:
-        lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
+        match = agreeing(alone, "matches", "match")
+        total = counted(len(cases), "case")
+        lines.append(f"warning: {alone} of {total} {match} no group: each is a group of its own")
     elif not any(item.group for item in cases):
         lines.append(
             "groups: none, each case stands alone. Cases of one patient or video must share a split: name "
@@ -109,11 +117,22 @@ def declare(
         f"splits: {counts}{place}",
         f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
         f"written: [data.{name}] in {path}",
-        f"next: medbench data check {name}",
     ]
+    commands = [f"medbench data check {name}"]
     if not result.faults:
-        lines += [f"      medbench {verb} -m {_example(challenge)} -c {name}" for verb in ("train", "run")]
+        commands += [f"medbench {verb} -m {_example(challenge)} -c {name}" for verb in ("train", "run")]
+    lines += [
+        f"{'next:' if place == 0 else '     '} {one}" for place, one in enumerate(_from(path, commands))
+    ]
     return Declared(path, name, lines, not result.faults)
+
+
+def _from(project: Path, commands: Sequence[str]) -> list[str]:
+    """The commands, after a change of the folder where the working folder has another project or none."""
+    here = find_project()
+    if here is not None and here.samefile(project):
+        return list(commands)
+    return [f"cd {shlex.quote(str(project.parent))}", *commands]
 
 
 def _unnamed(labels: object) -> list[str]:
@@ -126,6 +145,12 @@ def _unnamed(labels: object) -> list[str]:
 
 def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
     entries = dict(result.entries)
+    if wishes.labels and entries["task"] != "segmentation":
+        raise MedbenchError(
+            "option.ignored",
+            "--labels has no effect: it names the values of label maps, and there are none.",
+            "Leave it out; names of classes are those of the data.",
+        )
     if wishes.labels:
         own = entries.get("labels")
         values_with_name = {0, *wishes.labels.values()}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.inference.weights import load_checkpoint
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def _load(network: nn.Module, state: dict[str, Tensor], path: Path, optional: st
     if missing or wrong:
         raise MedbenchError(
             "weights.mismatch",
-            f"{path}: does not fit the encoder: {len(missing)} parameters missing, {len(wrong)} unknown or "
-            f"of another shape (first: {', '.join((wrong or missing)[:3])}).",
+            f"{path}: does not fit the encoder: {counted(len(missing), 'parameter')} missing, {len(wrong)} "
+            f"unknown or of another shape (first: {', '.join((wrong or missing)[:3])}).",
             "Give the encoder's sizes by --set, or the right file.",
         )
     network.load_state_dict(state, strict=False)

@@ -21,7 +21,7 @@ from medbench.core.named_predictions import named_predictions
 from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
-from medbench.core.text import printable
+from medbench.core.text import any_of, printable
 from medbench.io.caches import content_sha256
 from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
@@ -33,6 +33,7 @@ from medbench.running.data import choose_cases, resolve_data
 from medbench.running.finishing import store
 from medbench.running.handed_in import check_given, located, opened_predictions, unused_notes
 from medbench.running.loop import score_predictions
+from medbench.running.pairs import refuse_rename
 from medbench.running.references import add_references
 from medbench.running.request import CaseRequest, ScoreKeywords, request_fields
 
@@ -189,6 +190,7 @@ def opened_subject(request: Evaluation, progress: Progress) -> Iterator[tuple[Su
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     subject = Subject(challenge, data, split, cases, manifest_sha256(data.root, cases))
+    refuse_rename(request.rename, [Path(challenge.exchange.prediction_name(case)).name for case in cases])
     with opened_predictions(challenge, cases, request.predictions, request.rename) as predictions:
         yield subject, predictions
 
@@ -251,7 +253,7 @@ def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failu
         example = subject.challenge.exchange.prediction_name(subject.cases[0])
         raise MedbenchError(
             "predictions.none",
-            f"{request.predictions}: holds no file for any of the {len(paths)} cases, for example {example}"
+            f"{request.predictions}: holds no file for {any_of(len(paths), 'case')}, for example {example}"
             f"{_first_file(request.predictions)}.",
             "Name predictions as the challenge does. --rename changes the challenge's names into the "
             "folder's: --rename .png=_pred.png.",

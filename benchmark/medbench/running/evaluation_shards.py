@@ -12,6 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, sha256_json
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow
+from medbench.io.gate.listing import visible_paths
 from medbench.records.data_places import find_data_place, note_data_place
 from medbench.records.identity import code_sha256, plugin_settings
 from medbench.records.phases import Timing
@@ -67,7 +68,7 @@ def _rows_file(shard: Path) -> Path:
 
 def holds_evaluation(folder: Path) -> bool:
     """Whether a folder holds shards of an evaluation."""
-    return any(folder.glob("*-of-*.jsonl"))
+    return bool(visible_paths(folder, "*-of-*.jsonl"))
 
 
 def merge_evaluation(

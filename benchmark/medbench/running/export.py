@@ -194,7 +194,11 @@ def _facts(setup: Setup) -> dict[str, Any]:
         }
     elif isinstance(contract, VolumeContract):
         own_contract |= {"background": contract.background, "blending": contract.blending}
+    modalities = setup.challenge.card.modalities
+    several = network.sees_volumes and len(modalities) > 1
+    names = {"modalities": [[key, *others] for key, others in modalities.items()]} if several else {}
     return {
+        **names,
         "contract": own_contract,
         "task": task,
         "classes": list(classes),

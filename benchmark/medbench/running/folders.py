@@ -102,7 +102,11 @@ def evaluate_folders(
     if output is not None:
         refuse_output(output, references, predictions)
     with _opened(predictions) as folder:
-        file_pairs = pair_files(references, folder, settings.rename)
+        try:
+            file_pairs = pair_files(references, folder, settings.rename)
+        except MedbenchError as error:  # the folder that an archive was unpacked to is gone when it is told
+            message = error.message.replace(str(folder), str(predictions))
+            raise MedbenchError(error.code, message, error.hint) from error
         _refuse_without_spacing(file_pairs.pairs, conventions, settings)
         scoring = _Scoring(file_pairs.pairs, conventions, settings)
         rows = scoring.rows(progress or SilentProgress())

@@ -11,10 +11,11 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.text import named
 from medbench.io.gate.listing import is_metadata
 from medbench.io.gate.zipped import is_zip, unpacked
+from medbench.running.pairs import hidden_notes
 
-MOST_NAMED = 5
 DEEPEST = 32
 """Folders in one another that are opened on the way to predictions."""
 BYTES_A_CASE = 256 << 20
@@ -95,13 +96,8 @@ def unused_notes(folder: Path, predictions: Sequence[Path]) -> list[str]:
         strangers += [os.path.relpath(path, folder) for path in paths if path not in case_files]
     notes = []
     if strangers:
-        more = ", …" if len(strangers) > MOST_NAMED else ""
-        notes.append(
-            f"no case names {len(strangers)} of the files: {', '.join(strangers[:MOST_NAMED])}{more}"
-        )
-    if hidden:
-        notes.append(f"{hidden} hidden files and folders of file systems and archives were passed over")
-    return notes
+        notes.append(f"no case names {len(strangers)} of the files: {named(strangers)}")
+    return notes + hidden_notes(hidden)
 
 
 def alike_hint(folder: Path, name: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
+from typing import Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
@@ -117,6 +118,7 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             error = unknown_name("setting of slides", name, names)
             hint = error.hint if names else f"Cases of {challenge.title} are no slides."
             raise MedbenchError("inference.setting", error.message, hint)
+    _check_tiling(inference.tiling)
     if inference.stitch and challenge.exchange.patch_position is None:
         raise MedbenchError(
             "inference.setting",
@@ -141,6 +143,21 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             f"{network.name} has no mirrored views of its {network.form}s.",
             "Leave --mirror out.",
         )
+
+
+def _check_tiling(tiling: Mapping[str, Any]) -> None:
+    """Refuse lengths of slides that are no whole numbers of pixels.
+
+    Raises:
+        MedbenchError: ``inference.setting``.
+    """
+    for name, value in tiling.items():
+        least = 1 if name == "patch_px" else 0
+        if not _is_whole(value) or value < least or (name == "tissue" and value > 1):
+            due = "0 or 1" if name == "tissue" else f"a whole number of {least} or more"
+            raise MedbenchError(
+                "inference.setting", f"--tiling {name}={value}: expected {due}.", "Correct it."
+            )
 
 
 def _refuse_of_images(network: NetworkPlan, inference: Inference) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
+from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
 from medbench.core.places import Places
 from medbench.core.progress import Progress
@@ -24,6 +25,8 @@ from medbench.running.networks import NetworkPlan
 from medbench.running.request import Request, RunPlan
 from medbench.running.retraining import how_trained, took
 from medbench.running.setup import Setup
+from medbench.running.start import split_start
+from medbench.running.train import try_options
 from medbench.running.weights import Weights, choose_weights, given_weights, refuse_leak
 
 
@@ -232,6 +235,8 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
     request_weights = given_weights(plan)
     if request_weights is not None:
         Setup.of(plan, request_weights)
+    elif own := split_start(plan.network.options)[0]:
+        try_options(dataclasses.replace(plan.network, options=own))
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     parts = challenge.release.parts(split)
@@ -248,8 +253,34 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
             _fitted(of_part, request_weights or choose_weights(of_part, data, progress, repeat), repeat)
             for repeat in range(request.repeats)
         ]
+        request = _completed(request, setups[part][0])
+    _refuse_mixed(setups)
     first = next(iter(setups.values()))[0]
     return FoldedJob(_completed(request, first), setups, data, cases)
+
+
+def _refuse_mixed(setups: Mapping[str, Sequence[Setup]]) -> None:
+    """Refuse networks that learnt in different ways, which one record would call one model.
+
+    Raises:
+        MedbenchError: ``weights.mixed`` with the first setting that differs.
+    """
+    networks = [
+        (part, setup.weights.facts.get("recipe", {})) for part, own in setups.items() for setup in own
+    ]
+    first_part, first = networks[0]
+    for part, recipe in networks[1:]:
+        differing = [
+            name for name in {**first, **recipe} if name != "seed" and first.get(name) != recipe.get(name)
+        ]
+        if differing:
+            name = differing[0]
+            raise MedbenchError(
+                "weights.mixed",
+                f"The networks of the folds learnt in different ways: {first_part} with "
+                f"{name}={first.get(name)}, {part} with {name}={recipe.get(name)}.",
+                "Train every fold by one recipe, into a folder of runs of its own (--runs).",
+            )
 
 
 def _fitted(plan: RunPlan, weights: Weights, repeat: int = 0) -> Setup:

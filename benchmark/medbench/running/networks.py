@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges.base import Challenge
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from medbench.training.framework import Framework, FrameworkRecipe
 
 LONGEST_FOLDER = 60
+INPUT = "input"
+"""Entry of a training's facts: :attr:`NetworkPlan.own_input`."""
 DEFAULT = "default"
 """Recipe of a family on challenges for which it has none of its own."""
 
@@ -167,6 +169,21 @@ class NetworkPlan:
             return None
         return self.volume_contract(image_size) if self.sees_volumes else self.contract(image_size)
 
+    @property
+    def own_input(self) -> dict[str, Any]:
+        """What of the preparation of the network's input is not as by default; weights hold for it alone.
+
+        The size is a setting of the recipe; how windows are blended decides no weights.
+        """
+        contract = None if self.framework is not None else self.input_contract()
+        if contract is None:
+            return {}
+        usual = type(contract)(contract.size)  # type: ignore[arg-type]
+        names = {field.name for field in fields(contract)} - {"size", "blending"}
+        values = {name: getattr(contract, name) for name in sorted(names)}
+        own = {name: value for name, value in values.items() if value != getattr(usual, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
+
 
 def plan_network(
     model: str, challenge: Challenge, options: Mapping[str, Any], image_size: int | None = None
@@ -251,7 +268,8 @@ def _probed(
     require_package("torch")
     task, classes = next(iter(demands.items()))
     forms = tuple(challenge.exchange.inputs)
-    needs = Needs(task, classes, forms, len(challenge.card.modalities), image_size)
+    modalities = [(key, *others) for key, others in challenge.card.modalities.items()]
+    needs = Needs(task, classes, forms, modalities, image_size)
     return probed(entry, needs, options)
 
 

@@ -172,9 +172,9 @@ def _labels_of(histogram: JointHistogram) -> tuple[tuple[int, ...], dict[int, in
 def _read_prediction(pair: Pair, reference: Volume, resample: bool) -> Volume:
     assert pair.prediction is not None
     path = Path(pair.prediction)
-    if resample:
-        return resample_labels(path, Path(pair.reference))
     root = None if pair.root is None else Path(pair.root)
+    if resample:
+        return resample_labels(path, Path(pair.reference), root=root, expected=handed_in())
     prediction = read_labels(path, root=root, expected=handed_in(reference.shape))
     check_geometry(reference, prediction, pair.name, advice=GEOMETRY_ADVICE)
     return prediction

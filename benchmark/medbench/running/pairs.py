@@ -12,6 +12,7 @@ from typing import NamedTuple, overload
 
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure
+from medbench.core.text import agreeing, any_of, composed, named
 from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.listing import is_metadata, list_folder, only_folder
 from medbench.io.gate.refusal import Refusal
@@ -33,7 +34,8 @@ NO_REFERENCES = (
     ".log",
 )
 """Types that lie beside label maps and are none."""
-MOST_NAMED = 5
+DEEPEST = 32
+_PACKED = (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 _KNOWN = frozenset(SUFFIXES)
 
 
@@ -130,16 +132,16 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
         rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
 
     Raises:
-        MedbenchError: ``data.missing``, ``data.empty`` without references, or ``predictions.none``.
+        MedbenchError: ``data.missing``, ``file.type_unknown`` for an archive, ``data.empty``
+            without references, ``option.ignored`` for a rename without effect, or ``predictions.none``.
     """
-    for folder in (references, predictions):
-        if not folder.exists():
-            raise MedbenchError(
-                "data.missing", f"{folder}: there is no such file or folder.", "Check the path."
-            )
+    for place in (references, predictions):
+        _refuse_other(place)
     if not references.is_dir() and not predictions.is_dir():
+        refuse_rename(rename, [references.name], is_alone=True)
         return Paired([Pair(references.name, str(references), str(predictions))])
     ours, theirs = _tree(references), _tree(predictions)
+    refuse_rename(rename, [*ours.stems, *ours.refusals])
     pairs = _Pairing(ours, theirs, rename)
     if not pairs:
         raise MedbenchError(
@@ -147,21 +149,61 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
             f"{references}: holds no label map{'' if any(references.iterdir()) else '; it is empty'}.",
             f"Give the folder of the references: {', '.join(SUFFIXES)}.",
         )
-    inner = only_folder(predictions) if predictions.is_dir() else None
-    if inner is not None and not any(pair.prediction for pair in pairs):
+    inner = predictions
+    for _ in range(DEEPEST):
+        if any(pair.prediction for pair in pairs) or not inner.is_dir():
+            break
+        below = only_folder(inner)
+        if below is None:
+            break
+        inner = below
         pairs = _Pairing(ours, _tree(inner), rename)
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
-            f"{predictions}: holds no prediction for {_any_of(len(pairs))} in {references}"
-            f"{'' if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
+            f"{predictions}: holds no prediction for {any_of(len(pairs), 'reference')} in {references}"
+            f"{pairs[0].hint if theirs.stems or theirs.refusals else '; it holds no label map at all'}.",
             "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
         )
     return Paired(pairs, partial(_notes, ours, pairs.theirs, pairs))
 
 
-def _any_of(references: int) -> str:
-    return "the one reference" if references == 1 else f"any of the {references:,} references"
+def _refuse_other(place: Path) -> None:
+    """Refuse what is not there, and archives, of which a zip of predictions alone is unpacked.
+
+    Raises:
+        MedbenchError: ``data.missing`` or ``file.type_unknown``.
+    """
+    if not place.exists():
+        raise MedbenchError("data.missing", f"{place}: there is no such file or folder.", "Check the path.")
+    suffix = suffix_of(place.name)
+    if place.is_file() and suffix in _PACKED:
+        message = f"{place}: '{suffix}' is no type of label maps that is read here."
+        raise MedbenchError("file.type_unknown", message, "Unpack it, and give the folder.")
+
+
+def refuse_rename(rename: tuple[str, str] | None, names: Sequence[str], *, is_alone: bool = False) -> None:
+    """Refuse a rename that changes no name.
+
+    Args:
+        rename: ``(old, new)``.
+        names: of the references.
+        is_alone: whether one file is compared with one other, whatever their names.
+
+    Raises:
+        MedbenchError: ``option.ignored`` with one of the names.
+    """
+    if rename is None or not names or (not is_alone and any(rename[0] in name for name in names)):
+        return
+    if is_alone:
+        raise MedbenchError(
+            "option.ignored", "--rename has no effect on two files, whatever their names.", "Leave it out."
+        )
+    raise MedbenchError(
+        "option.ignored",
+        f"--rename has no effect: no name holds '{rename[0]}', for example {names[0]}.",
+        "It changes names of references into names of predictions: OLD=NEW.",
+    )
 
 
 class _Pairing(Sequence[Pair]):
@@ -205,8 +247,7 @@ class _Pairing(Sequence[Pair]):
         reference = self.ours.place(name)
         if name in self.ours.refusals:
             return Pair(title, reference, None, _failure(reference, self.ours.refusals[name]))
-        own = name, self.ours.stems[name], title
-        return _pair(own, reference, self.theirs, self.rename)
+        return _pair((name, title), reference, self.theirs, self.rename)
 
 
 def _failure(path: str, refusal: Refusal) -> Failure:
@@ -215,7 +256,7 @@ def _failure(path: str, refusal: Refusal) -> Failure:
 
 def _tree(root: Path) -> _Tree:
     if root.is_file():
-        return _Tree.of(root.parent, {root.name: _stem(root.name)}, {}, 0)
+        return _Tree.of(root.parent, {root.name: composed(_stem(root.name))}, {}, 0)
     stems: dict[str, str] = {}
     refusals: dict[str, Refusal] = {}
     n_hidden = 0
@@ -224,22 +265,17 @@ def _tree(root: Path) -> _Tree:
         folders[:] = sorted(name for name in folders if not is_metadata(name))
         listing = list_folder(here, SUFFIXES, open_only=False)
         below = f"{here.relative_to(root).as_posix()}/" if here != root else ""
-        stems |= {below + entry.name: below + entry.stem for entry in listing.entries}
+        stems |= {below + entry.name: composed(below + entry.stem) for entry in listing.entries}
         refusals |= {below + one.path: one for one in listing.unknown if one.path not in folders}
         n_hidden += listing.n_hidden
     return _Tree.of(root, stems, refusals, n_hidden)
 
 
-def _pair(
-    ours: tuple[str, str, str],
-    reference: str,
-    theirs: _Tree,
-    rename: tuple[str, str] | None,
-) -> Pair:
-    """Pair one reference, given as relative path, with and without suffix, and name of the pair."""
-    name, stem, title = ours
-    target = stem.replace(*rename) if rename else stem
-    exact = target + name[len(stem) :]
+def _pair(ours: tuple[str, str], reference: str, theirs: _Tree, rename: tuple[str, str] | None) -> Pair:
+    """Pair one reference, given as relative path and name of the pair."""
+    name, title = ours
+    exact = _renamed(name, rename)
+    target = composed(_stem(exact))
     if exact in theirs.refusals:
         return Pair(title, reference, None, _failure(theirs.place(exact), theirs.refusals[exact]))
     fitting = [exact] if exact in theirs.stems else theirs.by_stem.get(target, ())
@@ -250,6 +286,16 @@ def _pair(
         return _found(title, reference, theirs, fitting[0])
     alike = theirs.alike.get(target.lower())
     return Pair(title, reference, None, hint=f"; {alike} differs by case only" if alike else "")
+
+
+def _renamed(name: str, rename: tuple[str, str] | None) -> str:
+    """A file's name with a text replaced before its suffix, or else up to its end, as in .png=_pred.png."""
+    if rename is None:
+        return name
+    stem = _stem(name)
+    if rename[0] in stem:
+        return stem.replace(*rename) + name[len(stem) :]
+    return name.replace(*rename)
 
 
 def _found(title: str, reference: str, theirs: _Tree, name: str) -> Pair:
@@ -268,15 +314,24 @@ def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
     surplus += theirs.refusals
     strangers = [name for name in ours.refusals if name.lower().endswith(NO_REFERENCES)]
     for names, what in (
-        (surplus, f"of the files in {theirs.root} are no reference's"),
-        (strangers, f"of the files in {ours.root} are no references"),
+        (surplus, f"{theirs.root} {agreeing(len(surplus), 'is', 'are')} no reference's"),
+        (strangers, f"{ours.root} {agreeing(len(strangers), 'is no reference', 'are no references')}"),
     ):
         if names:
-            more = ", …" if len(names) > MOST_NAMED else ""
-            yield f"{len(names)} {what}: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
-    hidden = ours.n_hidden + theirs.n_hidden
-    if hidden:
-        yield f"{hidden} hidden files and folders of file systems and archives were passed over"
+            yield f"{len(names)} of the files in {what}: {named(sorted(names))}"
+    yield from hidden_notes(ours.n_hidden + theirs.n_hidden)
+
+
+def hidden_notes(n_hidden: int) -> list[str]:
+    """The note on metadata that was passed over; none where there was none.
+
+    >>> hidden_notes(1)
+    ['1 hidden file or folder of file systems and archives was passed over']
+    """
+    what = agreeing(n_hidden, "file or folder", "files and folders")
+    were = agreeing(n_hidden, "was", "were")
+    note = f"{n_hidden:,} hidden {what} of file systems and archives {were} passed over"
+    return [note] if n_hidden else []
 
 
 def _stem(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from medbench.io import images, raster
 from medbench.io.gate.listing import list_folder
 from medbench.records.identity import plugin_settings
 from medbench.running.loop import predict_and_score
-from medbench.running.predict import mark_folder
+from medbench.running.predict import forget_changed, mark_folder
 from medbench.running.predictors import ArrayPredictor
 
 NO_VALUES = "Give the values that are black and white: --values 0,65535, or 0,4095 for 12 bits."
@@ -44,6 +45,7 @@ def predict_images(
         **({} if predictor.values is None else {"values": list(predictor.values)}),
     }
     mark_folder(output, made_by)
+    forget_changed(output, cases, progress)
     challenge = predictor.setup.challenge
     rows, _ = predict_and_score(
         challenge,
@@ -72,13 +74,16 @@ def check_images(folder: Path) -> None:
 def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> list[Case]:
     """A case for every image of a folder; for every volume with its modalities.
 
+    Cases are called as their files without suffix; with it where several files share the rest of their names.
+
     Args:
         predictor: what it takes is looked for.
         folder: what lies in folders below it is left out.
         progress: told of what is left out.
 
     Raises:
-        MedbenchError: ``data.missing``, or ``data.empty`` naming the types that are read.
+        MedbenchError: ``data.missing``, ``data.empty`` naming the types that are read, or ``file.ambiguous``
+            for two files of one modality.
     """
     check_images(folder)
     names = list(predictor.modalities)
@@ -97,7 +102,10 @@ def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> 
         progress.say(f"{folder}: {len(others)} of what lies there {are} {kind}: {named(others)}.")
     if len(names) < 2:
         key = names[0] if names else "image"
-        return [Case(entry.stem, {key: entry.path}) for entry in entries]
+        stems = Counter(entry.stem for entry in entries)
+        return [
+            Case(entry.name if stems[entry.stem] > 1 else entry.stem, {key: entry.path}) for entry in entries
+        ]
     by_case: dict[str, dict[str, Path]] = {}
     for entry in entries:
         stem, _, number = entry.stem.rpartition("_")
@@ -105,11 +113,14 @@ def image_cases(predictor: ArrayPredictor, folder: Path, progress: Progress) -> 
         if index >= len(names):
             raise MedbenchError(
                 "data.channels",
-                f"{entry.path}: is named for none of the {len(names)} modalities {', '.join(names)}.",
+                f"{entry.path}: is named for none of the modalities {', '.join(names)}.",
                 f"Name files CASE_0000{entry.suffix} to CASE_{len(names) - 1:04}{entry.suffix}, "
                 "in this order.",
             )
-        by_case.setdefault(stem, {})[names[index]] = entry.path
+        other = by_case.setdefault(stem, {}).setdefault(names[index], entry.path)
+        if other != entry.path:
+            facts = f"could be the {names[index]} of {stem}, and so could {other.name} beside it"
+            raise MedbenchError("file.ambiguous", f"{entry.path}: {facts}.", "Keep one.")
     return [Case(name, inputs) for name, inputs in by_case.items()]
 
 

@@ -56,6 +56,16 @@ class Workers:
         """Whether other processes than this one predict."""
         return self.scheduler is not None or self.number > 1
 
+    def check(self) -> None:
+        """Refuse a cluster that does not answer, before anything is drawn or fitted for it.
+
+        Raises:
+            MedbenchError: as :func:`dask_cluster`.
+        """
+        if self.scheduler is not None:
+            with dask_cluster(self.scheduler):
+                pass
+
     @contextlib.contextmanager
     def executor(self, device: str) -> Iterator[Executor]:
         """The executor of the workers.

@@ -262,7 +262,8 @@ def _classes(
     own_task = next(iter(entry.offers))
     if classes is not None:
         if isinstance(classes, int):
-            return own_task, ["background", *(f"class_{index}" for index in range(1, classes))]
+            names = ["background", *(f"class_{index}" for index in range(1, classes))]
+            return own_task, names[:classes]
         return own_task, list(classes)
     if facts.get("classes"):
         task, names = next(iter(facts["classes"].items()))

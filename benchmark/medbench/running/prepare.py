@@ -18,6 +18,7 @@ from medbench.core.progress import Progress
 from medbench.core.writable import refuse_unwritable
 from medbench.inference.frame_features import FrameFeatures
 from medbench.inference.video_shots import SampledVideo, Sampling, sample_video
+from medbench.io.gate.listing import visible_paths
 from medbench.io.hdf5_groups import write_groups
 from medbench.models.devices import present_device
 
@@ -65,7 +66,7 @@ def prepare(
         raise MedbenchError(
             "prepare.challenge", f"{subject.title} is not prepared from videos.", "Use the data as released."
         )
-    files = sorted(path for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    files = [path for path in visible_paths(videos, "*") if path.suffix.lower() in VIDEO_SUFFIXES]
     if not files:
         kinds = ", ".join(VIDEO_SUFFIXES)
         reason = f"holds no video ({kinds})" if videos.is_dir() else "there is no such folder"

@@ -12,9 +12,12 @@ from medbench.challenges import load_challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
+from medbench.core.first_process import is_first_process
 from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.registry import unknown_name
+from medbench.core.text import counted_are
+from medbench.io.gate.listing import visible_paths
 from medbench.models import model_entry
 from medbench.models.registry import check_options
 from medbench.running.data import resolve_data
@@ -102,21 +105,24 @@ def pretrain(
     """
     from medbench.training.hardware import Hardware as DefaultHardware
     from medbench.training.hardware import present_hardware
-    from medbench.training.pair_data import PairImages
-    from medbench.training.pretraining_fit import PairLearner, fit_pairs
-    from medbench.training.pretraining_judge import judge
-    from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
     from medbench.training.result_files import training_summary
 
-    progress = progress or SilentProgress()
-    hardware = present_hardware(hardware or DefaultHardware())
+    progress = progress if progress and is_first_process() else SilentProgress()
+    hardware = hardware or DefaultHardware()
+    hardware.check()
     check_options(model_entry(request.network), request.options)
-    tokenizer = load_tokenizer(request.tokenizer) if request.tokenizer else None
     for path in (request.text_weights, request.image_weights):
         if path is not None and not path.exists():
             raise MedbenchError("weights.missing", f"{path}: there is no such file.", "Check its path.")
     recipe = load_pretraining_recipe(request.recipe or own_recipe(request), request.recipe_changes)
     _check_length(request, recipe)
+    hardware = present_hardware(hardware)
+    from medbench.training.pair_data import PairImages
+    from medbench.training.pretraining_fit import PairLearner, fit_pairs
+    from medbench.training.pretraining_judge import judge
+    from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
+
+    tokenizer = load_tokenizer(request.tokenizer) if request.tokenizer else None
     data = resolve_data(load_challenge(DATA_SET), request.data, progress)
     pairs = _read(data, progress)
     facts = _facts(request, recipe, data, pairs, hardware)
@@ -186,7 +192,7 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
 
     pairs = split_pairs(data.root)
     if pairs.reasons:
-        progress.say(f"{len(pairs.reasons)} pairs are left out; the first: {pairs.reasons[0]}")
+        progress.say(f"{counted_are(len(pairs.reasons), 'pair')} left out; the first: {pairs.reasons[0]}")
     return pairs
 
 
@@ -235,7 +241,7 @@ def _shown(path: Path | None) -> str:
     """Name and hash of a file or folder that was given; ``none`` where none was."""
     if path is None:
         return "none"
-    files = sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+    files = [child for child in visible_paths(path, "**/*") if child.is_file()] if path.is_dir() else [path]
     digest = sha256_json([[file.name, sha256_file(file)] for file in files])
     return f"{path.name} {digest[:16]}"
 

@@ -81,14 +81,14 @@ def outline(
 
 def _implied(network: NetworkPlan, recipe: Any) -> Mapping[str, str]:
     """Steps of a training that its recipe has no settings for."""
-    if network.framework is not None:
+    if hasattr(recipe, "trainer"):
         names = (
             *_NNUNET,
             *(name for name in ("learning_rate", "weight_decay") if name not in recipe.as_json()),
         )
-        other = getattr(recipe, "trainer", DEFAULT_TRAINER) != DEFAULT_TRAINER
+        other = recipe.trainer != DEFAULT_TRAINER
         return dict.fromkeys(names, f"as {recipe.trainer} has it") if other else _NNUNET
-    return _SEQUENCES if network.form == "sequence" else {}
+    return _SEQUENCES if network.form == "sequence" and network.framework is None else {}
 
 
 def _start(document: Document, start: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -63,13 +63,13 @@ def retrieve(
     Raises:
         MedbenchError: ``output.unwritable``, for unreadable data or weights, or ``weights.other_model``.
     """
+    refuse_unwritable(output)
+    path = pretrained_weights(model, weights, runs)
     from medbench.challenges.mimic_cxr.pairs import training_pairs
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_judge import embed
     from medbench.training.report_tokens import load_tokenizer, tokenize
 
-    refuse_unwritable(output)
-    path = pretrained_weights(model, weights, runs)
     checkpoint = load_checkpoint(path)
     facts = checkpoint.facts
     if "pretraining" not in facts:

@@ -58,6 +58,7 @@ def run_request(
         MedbenchError: as :func:`run`.
     """
     progress, own = progress or SilentProgress(), workers or Workers()
+    own.check()
     begin = open_run(request, progress)
 
     def predict() -> tuple[list[CaseRow], Timing]:

@@ -23,7 +23,12 @@ from medbench.models.random_state import seeded
 from medbench.running.modalities import with_modalities
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Inference, RunPlan
-from medbench.running.weights import Weights, fit_to_weights, refuse_other_classes
+from medbench.running.weights import (
+    Weights,
+    fit_to_weights,
+    refuse_other_classes,
+    refuse_other_modalities,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,12 +61,13 @@ class Setup:
         """The setup of a checked request with its weights.
 
         Raises:
-            MedbenchError: ``weights.other_model`` or ``weights.other_labels``.
+            MedbenchError: ``weights.other_model``, ``weights.other_labels`` or ``weights.other_modalities``.
         """
         request = plan.request
         network = fit_to_weights(plan.network, weights)
         if network.framework is None:
             refuse_other_classes(plan.challenge, weights)
+            refuse_other_modalities(plan.challenge, weights)
         return cls(plan.challenge, network, weights, request.inference, request.seed)
 
     def settings(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import read_lines, sealed_line
+from medbench.io.gate.listing import visible_paths
 
 SHARDS = "shards"
 """Folder of a challenge's runs with shards, by the key of their whole."""
@@ -96,7 +97,7 @@ def read_shards(folders: Sequence[Path], command: str) -> list[tuple[Path, dict[
     """
     shards: list[tuple[Path, dict[str, Any]]] = []
     for folder in folders:
-        files = sorted(folder.glob("*-of-*.json"))
+        files = visible_paths(folder, "*-of-*.json")
         if not files:
             raise MedbenchError(
                 "shard.none",

@@ -12,7 +12,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
 from medbench.core.folders import at_home, cache_folder
-from medbench.core.text import printable
+from medbench.core.text import agreeing, counted, named, printable
 from medbench.inference.start_weights import StartWeights, freeze, start_weights
 from medbench.inference.weights import Checkpoint, load_checkpoint
 from medbench.records.reading import Run, find_run
@@ -172,18 +172,16 @@ def start_line(facts: Mapping[str, Any]) -> str:
     """One line on a start: the file, and how many of its and the network's parameters fit."""
     start, fit = facts["start"], facts["start_parameters"]
     words = (
-        f"Starts from {printable(start['file'])} ({start['sha256'][:12]}): {fit['matched']} parameters match"
+        f"Starts from {printable(start['file'])} ({start['sha256'][:12]}): "
+        f"{counted(fit['matched'], 'parameter')} {agreeing(fit['matched'], 'matches', 'match')}"
     )
-    words += _listed(fit["missing"], "keep fresh values")
-    words += _listed(
-        [f"{name}: {reason}" for name, reason in fit["refused"].items()], "of the file are refused"
-    )
+    missing = fit["missing"]
+    words += _listed(missing, agreeing(len(missing), "keeps a fresh value", "keep fresh values"))
+    reasons = [f"{name}: {reason}" for name, reason in fit["refused"].items()]
+    words += _listed(reasons, f"of the file {agreeing(len(reasons), 'is', 'are')} refused")
     parts = start["frozen"]
     return words + (f"; frozen: {', '.join(parts)}." if parts else ".")
 
 
 def _listed(names: Sequence[str], what: str) -> str:
-    if not names:
-        return ""
-    examples = ", ".join(printable(name) for name in names[:5])
-    return f"; {len(names)} {what} ({examples}{', …' if len(names) > 5 else ''})"
+    return f"; {len(names)} {what} ({named([printable(name) for name in names])})" if names else ""

@@ -14,6 +14,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress
 from medbench.core.sample import SequenceSample
+from medbench.core.text import counted
 from medbench.core.writable import refuse_unwritable
 from medbench.inference.build import PredictorSettings, build_predictor
 from medbench.inference.frame_features import FrameFeatures
@@ -72,7 +73,7 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
     if len(video.change_points) < 2:
         raise MedbenchError(
             "video.one_shot",
-            f"{request.video}: is a single shot of {video.n_frames} frames.",
+            f"{request.video}: is a single shot of {counted(video.n_frames, 'frame')}.",
             "There is nothing to choose among.",
         )
     settings = PredictorSettings(form="sequence", tasks=("frame_scores",), device=device)

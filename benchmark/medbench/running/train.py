@@ -10,6 +10,7 @@ from medbench.challenges import load_challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
+from medbench.core.first_process import is_first_process
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
@@ -17,9 +18,9 @@ from medbench.core.writable import refuse_unwritable
 from medbench.inference.start_weights import freeze
 from medbench.models.random_state import kept_random_state
 from medbench.records.identity import manifest_sha256, plugin_settings
-from medbench.running.data import resolve_data
+from medbench.running.data import release_folder, resolve_data
 from medbench.running.kept_weights import say_other_threads
-from medbench.running.networks import NetworkPlan, recipe_for
+from medbench.running.networks import INPUT, NetworkPlan, recipe_for
 from medbench.running.recipe_facts import outline
 from medbench.running.request import Request
 from medbench.running.retraining import recipe_changes, train_command
@@ -94,7 +95,9 @@ def plan_training(
         **plugin_settings(),
     }
     began = {} if start is None else {"start": [start.checkpoint.sha256, *start.frozen]}
-    key = sha256_json({**facts, "recipe": recipe.as_json(), **began})
+    own_input = {INPUT: network.own_input} if network.own_input else {}
+    key = sha256_json({**facts, "recipe": recipe.as_json(), **began, **own_input})
+    facts[INPUT] = network.own_input
     facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
     facts |= start_facts(network, start)
     facts["recipe_changes"] = changes = recipe_changes(subject, network, recipe.as_json())
@@ -108,9 +111,9 @@ def train_planned(plan: TrainingPlan, progress: Progress) -> Path:
     """Weights file of a planned training: an interrupted training is resumed, a finished one not repeated.
 
     Raises:
-        MedbenchError: ``training.task`` for tasks that are not learnt here, or as the training itself.
+        MedbenchError: as the training itself.
     """
-    from medbench.training.fit import LEARNT, Learner, fit
+    from medbench.training.fit import Learner, fit
     from medbench.training.framework import TrainingOrder
 
     if plan.network.framework is not None:
@@ -126,15 +129,8 @@ def train_planned(plan: TrainingPlan, progress: Progress) -> Path:
             start=plan.start,
         )
         return plan.network.framework.train(order, plan.hardware, progress)
-    if plan.network.form == "sequence" and "frame_scores" in plan.network.outputs:
+    if _scores_frames(plan.network):
         return train_sequences(plan, progress)
-    if not plan.network.outputs.keys() & LEARNT:
-        raise MedbenchError(
-            "training.task",
-            f"Only {titles(sorted(LEARNT, reverse=True))} are trained; {plan.challenge.title} demands "
-            f"{titles(plan.network.outputs)}.",
-            "Give --weights FILE, or --weights none for fresh ones.",
-        )
     network = plan.network
     return fit(
         Learner(plan.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)),
@@ -216,9 +212,8 @@ def train(
         KeyboardInterrupt: when the user interrupts; the same call goes on.
     """
     from medbench.training.hardware import Hardware as DefaultHardware
-    from medbench.training.hardware import hardware_for
 
-    progress = progress or SilentProgress()
+    progress = progress if progress and is_first_process() else SilentProgress()
     own_hardware = hardware or DefaultHardware()
     own_hardware.check()
     request, start = _requested(model, challenge, keywords)
@@ -228,15 +223,8 @@ def train(
         f"{model} learns from {training_challenge(subject).title} by the recipe '{settings.name}'; "
         "loading the network and listing the cases."
     )
-    alone = network.framework is not None or network.form == "sequence"
-    if network.form == "sequence" and own_hardware.workers:
-        raise MedbenchError(
-            "option.ignored",
-            f"--workers has no effect with {network.name}, whose sequences lie in memory.",
-            "Leave it out.",
-        )
-    present = hardware_for(own_hardware, 1 if alone else getattr(settings, "batch_size", 1))
-    _try_options(network)
+    present = _present(subject, network, settings, own_hardware)
+    try_options(network)
     began = start(subject, network)
     refuse_unwritable(request.runs_root, folder=True)
     data = resolve_data(subject, request.data, progress)
@@ -261,23 +249,85 @@ def outline_training(
     *,
     recipe: str | None = None,
     recipe_changes: Mapping[str, Any] | None = None,
+    hardware: Hardware | None = None,
     **keywords: Unpack[TrainingKeywords],
 ) -> dict[str, Any]:
     """Outline of what :func:`train` would do with the same arguments; no data are drawn or read.
 
+    Args:
+        model: model name.
+        challenge: challenge name.
+        recipe: as in :func:`train`.
+        recipe_changes: settings that differ from the recipe's.
+        hardware: what it would train on; with it this machine's devices and folders are checked as well.
+        keywords: as in :func:`train`.
+
     Raises:
-        MedbenchError: for unknown names or values, or a start that does not fit the network.
+        MedbenchError: for unknown names or values, a start that does not fit the network, and with
+            ``hardware`` for whatever :func:`train` refuses before it reads a case.
     """
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    _try_options(network)
+    if hardware is not None:
+        _present(subject, network, settings, hardware)
+        refuse_unwritable(request.runs_root, folder=True)
+        release_folder(subject, request.data)
+    try_options(network)
     facts = start_facts(network, start(subject, network))
     return outline(subject, network, settings, recipe_changes or {}, facts or None)
 
 
-def _try_options(network: NetworkPlan) -> None:
-    """Build the network once: only its library knows which values its options take.
+def _present(challenge: Challenge, network: NetworkPlan, recipe: Any, hardware: Hardware) -> Hardware:
+    """Present hardware for a network's training, which is refused where it can be told without data.
+
+    Raises:
+        MedbenchError: ``training.nothing`` for a model that has nothing to learn, ``training.task`` for tasks
+            that are not learnt here, ``option.ignored``, ``training.devices``, as the framework's own check
+            and as :func:`medbench.training.hardware.hardware_for`.
+    """
+    from medbench.training.fit import LEARNT
+    from medbench.training.hardware import hardware_for
+    from medbench.training.sequence_fit import device_of
+
+    if not network.entry.learns:
+        raise MedbenchError(
+            "training.nothing",
+            f"{network.name} has nothing to learn.",
+            f"Run it: medbench run -m {network.name} -c {challenge.name}.",
+        )
+    if network.framework is not None:
+        network.framework.check_hardware(hardware)
+        return hardware_for(hardware, 1)
+    if _scores_frames(network):
+        if hardware.workers:
+            raise MedbenchError(
+                "option.ignored",
+                f"--workers has no effect with {network.name}, whose sequences lie in memory.",
+                "Leave it out.",
+            )
+        present = hardware_for(hardware, 1)
+        device_of(present)
+        return present
+    if not network.outputs.keys() & LEARNT:
+        raise MedbenchError(
+            "training.task",
+            f"Only {titles(sorted(LEARNT, reverse=True))} are trained; {challenge.title} demands "
+            f"{titles(network.outputs)}.",
+            "Give --weights FILE, or --weights none for fresh ones.",
+        )
+    present = hardware_for(hardware, recipe.batch_size)
+    present.division.check(recipe.batch_size)
+    return present
+
+
+def _scores_frames(network: NetworkPlan) -> bool:
+    """Whether a network sees sequences and scores their frames, a video a step."""
+    return network.form == "sequence" and "frame_scores" in network.outputs
+
+
+def try_options(network: NetworkPlan) -> None:
+    """Build a network once: only its library knows which values its options take.
 
     Raises:
         MedbenchError: naming the option, as :func:`medbench.models.create_model`.

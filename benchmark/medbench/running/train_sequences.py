@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medbench.core.case import Case
-from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.core.seeds import hashed_share
@@ -27,17 +26,10 @@ def train_sequences(plan: TrainingPlan, progress: Progress) -> Path:
     """Train a network that scores frames, one step a video; the path of its weights.
 
     Raises:
-        MedbenchError: ``training.nothing`` for a model that has nothing to learn, and as
-            :func:`medbench.training.sequence_fit.fit_sequences`.
+        MedbenchError: as :func:`medbench.training.sequence_fit.fit_sequences`.
     """
     from medbench.training.sequence_fit import device_of, fit_sequences
 
-    if not plan.network.entry.learns:
-        raise MedbenchError(
-            "training.nothing",
-            f"{plan.network.name} has nothing to learn.",
-            f"Run it: medbench run -m {plan.network.name} -c {plan.challenge.name}.",
-        )
     exchange = plan.challenge.exchange
     examples = exchange.inputs["sequence"].examples(plan.data.root, plan.split, cache_folder() / "frames")
     held_out = _held_out(plan)

@@ -12,11 +12,13 @@ from medbench.core.case import Data
 from medbench.core.files import read_json
 from medbench.core.plugins import plugin_hashes
 from medbench.records.identity import manifest_sha256
-from medbench.running.networks import NetworkPlan
+from medbench.running.networks import INPUT, NetworkPlan
 from medbench.running.start import split_start
 from medbench.running.train import training_challenge
 
 MOST_NAMED = 3
+_NO_INPUT = "no record of how its input was normalised"
+"""Of trainings from before that was kept: today's card may say otherwise than theirs did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Wanted:
             differences.append(f"the recipe {summary['recipe']['name']}")
         if self.seed is not None and summary["seed"] != self.seed:
             differences.append(f"the seed {summary['seed']}")
+        if summary.get(INPUT, {}) != self.network.own_input:
+            differences.append("another normalisation of its input" if INPUT in summary else _NO_INPUT)
         if summary.get("data", self.data.kind) != self.data.kind:
             differences.append("the synthetic sample" if summary["data"] == "sample" else "real data")
         return differences + _other_plugins(summary.get("plugins", {}), plugin_hashes())

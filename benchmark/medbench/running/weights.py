@@ -15,11 +15,12 @@ from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
+from medbench.inference.predictor import InputContract
 from medbench.inference.weights import load_checkpoint
 from medbench.models import model_entry
 from medbench.running.kept_weights import say_other_threads
-from medbench.running.learnt_classes import differing_classes
-from medbench.running.networks import NetworkPlan, recipe_for
+from medbench.running.learnt_classes import differing_classes, differing_modalities
+from medbench.running.networks import INPUT, NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
 from medbench.running.start import split_start
 from medbench.running.train import plan_training, train_planned
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 QUICK = "quick"
 _NORMALISATION = ("channel_order", "scale", "mean", "std")
-"""Facts of a card that may differ from challenge to challenge, and belong to the weights."""
+"""Facts of a card that may differ from challenge to challenge and from version to version: the weights'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,18 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
     options, _ = split_start({**facts.get("options", {}), **network.options})
     entry = network.entry
     if facts and not entry.local:
-        card, _ = model_entry(network.name).on(facts.get("challenge", ""))
-        entry = dataclasses.replace(entry, **{fact: getattr(card, fact) for fact in _NORMALISATION})
+        entry = dataclasses.replace(entry, **_normalisation(network.name, facts))
     return dataclasses.replace(network, entry=entry, options=options)
+
+
+def _normalisation(model: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """How a training normalised its input: as on record, else as the model's card has it today."""
+    if INPUT not in facts:
+        card, _ = model_entry(model).on(facts.get("challenge", ""))
+        return {name: getattr(card, name) for name in _NORMALISATION}
+    usual, own = InputContract(), facts[INPUT]
+    values = {name: own.get(name, getattr(usual, name)) for name in _NORMALISATION}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
@@ -198,6 +208,29 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
             f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts.get('challenge')}); "
             f"{challenge.title} has {', '.join(own)}.",
             "Use weights that learnt these classes in this order.",
+        )
+
+
+def refuse_other_modalities(challenge: Challenge, weights: Weights) -> None:
+    """Refuse weights that learnt from other modalities, or from the same in another order of the channels.
+
+    Raises:
+        MedbenchError: ``weights.other_modalities`` with both lists.
+    """
+    name = weights.facts.get("challenge")
+    if name in (None, challenge.name) or not challenge.card.modalities:
+        return
+    try:
+        differing = differing_modalities(load_challenge(name), challenge)
+    except MedbenchError:  # a challenge that is not known here
+        return
+    if differing is not None:
+        other, own = differing
+        raise MedbenchError(
+            "weights.other_modalities",
+            f"{weights.path}: learnt from {', '.join(other)} ({name}); {challenge.title} has "
+            f"{', '.join(own)}.",
+            "Use weights that learnt from these modalities in this order.",
         )
 
 

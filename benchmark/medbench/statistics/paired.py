@@ -2,7 +2,9 @@
 
 The two runs' results are exchanged group by group. For a mean over cases this turns the sign of the group's
 contribution to the difference, so that one sum of signed contributions gives the p-value, and the differences
-that the same test does not refute are the interval: it excludes 0 exactly when p is at most 0.05.
+that the same test does not refute are the interval: it excludes 0 exactly when p is at most 0.05. For any
+other statistic, such as the F1 of all frames, the test exchanges the groups themselves, and the interval is
+that of what the exchange of each group alone changes.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ EXACT_GROUPS = 13
 """Groups up to which all exchanges are gone through; beyond, ``PERMUTATIONS`` are drawn."""
 LEVEL = 0.05
 INVERSION = "exchange test inverted, by group"
+FIRST_ORDER = "exchange test inverted to first order, by group"
+"""For what is no mean over cases: its p is exact and this interval is not, so that they may disagree."""
 IDENTICAL = "the runs agree in every group"
 _MEMORY_ELEMENTS = 2_000_000
 
@@ -143,17 +147,27 @@ def exchange_interval(
     return Interval(float(ends[0]), float(ends[1]), INVERSION)
 
 
-def pseudo_contributions(difference: float, without: Array, noise: float) -> Contributions:
+def exchange_contributions(
+    difference: float, alone: Array, bears: npt.NDArray[np.bool_], noise: float
+) -> Contributions:
     """Contributions to a difference that is no difference of means, to first order.
+
+    A group contributes half of what its exchange changes, so that groups in which the runs agree contribute
+    nothing. What is not of first order is shared out by size; groups that bear on the value weigh alike.
 
     Args:
         difference: with all groups.
-        without: ``(groups,)`` the difference without each group.
+        alone: ``(groups,)`` the difference with one group exchanged.
+        bears: ``(groups,)`` whether a run's value depends on the group; that of a class does not on groups
+            without a case of it, which are left out.
         noise: absolute size below which a difference is rounding.
     """
-    n_groups = len(without)
-    values = difference + (n_groups - 1) * (without.mean() - without)
-    return Contributions(values / n_groups, np.full(n_groups, 1 / n_groups), noise)
+    halves = (difference - alone[bears]) / 2
+    values = np.where(np.abs(halves) <= noise, 0.0, halves)
+    sizes = np.abs(values)
+    if sizes.any():
+        values = values + (difference - values.sum()) * sizes / sizes.sum()
+    return Contributions(values, np.full(len(values), 1 / len(values)), noise)
 
 
 def pooled_exchange_p(change: Change, signs: Array, difference: float, noise: float) -> float:

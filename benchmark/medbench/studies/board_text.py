@@ -9,7 +9,7 @@ from typing import Any
 
 from medbench.core.files import write_json, write_text
 from medbench.core.result_table import MetricSpec
-from medbench.core.text import printable
+from medbench.core.text import counted, printable
 from medbench.records.tables import chance, full_heading, heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
@@ -20,7 +20,9 @@ NOTES = (
     "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % "
     "range when the groups of cases are resampled, each with all its seeds; of fewer than six groups the "
     "range is too narrow, and there is no interval.",
-    "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns.",
+    "p: two-sided permutation test by group, p (Holm) corrected over all pairs and headline columns; the "
+    "intervals are not corrected. Groups are exchanged with all their seeds: intervals and p say how a "
+    "difference varies over other cases, ± how a column varies over trainings.",
     "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in "
     "both the first column and cost.",
 )
@@ -138,7 +140,7 @@ def _markdown(board: StudyBoard) -> str:
     lines = [
         f"# {printable(board.title)}",
         "",
-        f"{n_ok} of {board.cells} cells; {board.budget} a training; seeds {seeds}.",
+        f"{n_ok} of {counted(board.cells, 'cell')}; {board.budget} a training; seeds {seeds}.",
         "",
     ]
     for population in board.populations:

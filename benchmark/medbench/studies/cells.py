@@ -13,6 +13,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, sha256_json
 from medbench.core.plugins import load_plugin
+from medbench.io.gate.listing import visible_paths
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import Request
 from medbench.running.weights import refuse_leak
@@ -272,7 +273,7 @@ def _hash(weights: Path | None) -> str | None:
         return None
     if weights.is_file():
         return sha256_file(weights)
-    files = sorted(path for path in weights.rglob("*") if path.is_file())
+    files = [path for path in visible_paths(weights, "**/*") if path.is_file()]
     return sha256_json({path.relative_to(weights).as_posix(): sha256_file(path) for path in files})
 
 

@@ -197,7 +197,7 @@ COST_HEADINGS = (
 
 
 def _count(number: int | None) -> str:
-    return "–" if number is None else f"{number:,} samples"
+    return "–" if number is None else counted(number, "sample")
 
 
 def total_words(costs: Sequence[EntryCost]) -> str:

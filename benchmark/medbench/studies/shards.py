@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.io.gate.listing import visible_paths
 from medbench.running.shard import SHARDS, Shard, check_complete, read_shard, write_shard
 from medbench.studies.outcomes import CELLS, RUNS
 
@@ -50,7 +51,7 @@ def merge_shards(folders: Sequence[Path], output: Path) -> None:
 def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
     shards = []
     for folder in folders:
-        files = sorted((folder / SHARDS).glob("*.json"))
+        files = visible_paths(folder / SHARDS, "*.json")
         if not files or not (folder / STUDY).is_file():
             if not folder.is_dir():
                 message = f"{folder}: there is no such folder."

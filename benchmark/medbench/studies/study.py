@@ -16,7 +16,7 @@ from medbench.core.files import read_json, sha256_json, write_json
 from medbench.core.folders import runs_folder
 from medbench.core.plugins import loaded_plugins
 from medbench.core.progress import Progress
-from medbench.core.text import counted
+from medbench.core.text import counted, counted_are
 from medbench.records.identity import code_sha256
 from medbench.records.reading import read_run
 from medbench.records.tables import heading, number
@@ -255,7 +255,7 @@ def _kept_words(n_kept: int, number_of_cells: int, folder: Path) -> str:
     times = [path.stat().st_mtime for path in (folder / CELLS).glob("*.json")]
     since = datetime.datetime.fromtimestamp(max(times)).strftime("%H:%M")
     end = "; nothing to do" if n_kept == number_of_cells else ""
-    return f"{n_kept} of {number_of_cells} cells are kept from {since}{end}."
+    return f"{n_kept} of {counted_are(number_of_cells, 'cell')} kept from {since}{end}."
 
 
 def _viable(work: _Work, cells: Sequence[Cell]) -> list[Cell]:

@@ -149,7 +149,7 @@ def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[
         with atomic_path(path) as temporary:
             shutil.copyfile(folder / "context" / "app" / "bundle" / platform.bundle_files[0], temporary)
     else:
-        _save_image(submission, path, engine)
+        _save_image(submission, path, engine, file)
     findings, _ = check(file, path if platform.delivers == "image" else None, output, registry)
     yield from write_report(path, {"rehearsal": report, "check": [finding.as_json() for finding in findings]})
     yield f"rehearsal {'passed' if report['passed'] else 'FAILED'} in a {report['runner']}"
@@ -194,7 +194,7 @@ def _size_lines(unpacked_bytes: int, archive_bytes: int, limits: Limits) -> Iter
         yield f"{what}: {size / GIGABYTE:.2f} GB{share}"
 
 
-def _save_image(submission: Submission, path: Path, engine: str) -> None:
+def _save_image(submission: Submission, path: Path, engine: str, file: Path) -> None:
     tag, program = image_tag(submission.name), find_engine(engine)
     if program is None:
         raise MedbenchError(
@@ -204,7 +204,9 @@ def _save_image(submission: Submission, path: Path, engine: str) -> None:
             f"{quote(str(path.parent / 'context'))} && docker save {tag} | gzip > {quote(str(path))}",
         )
     if not program.has(tag):
-        raise MedbenchError("save.not_built", f"{tag}: there is no such image.", "medbench submit build FILE")
+        raise MedbenchError(
+            "save.not_built", f"{tag}: there is no such image.", f"medbench submit build {quote(str(file))}"
+        )
     program.save(tag, path)
 
 

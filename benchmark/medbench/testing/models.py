@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.registry import load_object
 from medbench.core.task import TASKS
+from medbench.core.text import counted
 from medbench.inference.decoding import outputs_by_task
 from medbench.models import create_model, model_entry
 from medbench.models.registry import factory_of
@@ -198,4 +199,5 @@ def _gradient_problems(
         if parameter.requires_grad and parameter.grad is None and not name.startswith(training_only)
     ]
     if without_gradient:
-        yield f"no gradient reaches {len(without_gradient)} parameters, the first is {without_gradient[0]}"
+        parameters = counted(len(without_gradient), "parameter")
+        yield f"no gradient reaches {parameters}, the first is {without_gradient[0]}"

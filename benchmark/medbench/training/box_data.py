@@ -15,8 +15,8 @@ from medbench.core.sample import Boxes
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
 from medbench.training.data import split
-from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
-from medbench.training.training_batches import Batches
+from medbench.training.epoch_keys import Key, ShuffledSampler
+from medbench.training.training_batches import Batches, SplitData
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes
@@ -140,15 +140,13 @@ class BoxData(Batches):
             )
         classes = [images[index].classes for index in training]
         chances = rarity_chances(classes) if recipe.class_balance == "sampling" else None
-        super().__init__(
+        data = SplitData(
             BoxedImages(images, recipe, contract),
             ShuffledSampler(training, recipe.seed, chances),
-            recipe,
             training,
             validation,
-            plain_keys(validation),
-            workers,
         )
+        super().__init__(data, recipe.batch_size, workers)
         self.collate = collate
 
 

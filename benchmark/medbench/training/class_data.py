@@ -16,9 +16,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
 from medbench.training.data import split
-from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
+from medbench.training.epoch_keys import Key, ShuffledSampler
 from medbench.training.image_augmentation import augmentation
-from medbench.training.training_batches import Batches
+from medbench.training.training_batches import Batches, SplitData
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -180,12 +180,10 @@ class ImageClassData(Batches):
         classes = [images[index].image_class or 0 for index in training]
         self.class_counts = np.bincount(classes, minlength=num_classes).tolist()
         chances = even_chances(classes) if recipe.class_balance == "sampling" else None
-        super().__init__(
+        data = SplitData(
             ClassedImages(images, recipe, contract),
             ShuffledSampler(training, recipe.seed, chances),
-            recipe,
             training,
             validation,
-            plain_keys(validation),
-            workers,
         )
+        super().__init__(data, recipe.batch_size, workers)

@@ -15,6 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
 from medbench.core.sample import TrainingImage, TrainingVolume
 from medbench.core.task import Form
+from medbench.core.text import counted
 from medbench.inference.constant_predictor import (
     BOX_CLASSES,
     BOX_CORNERS,
@@ -73,7 +74,7 @@ class ConstantRecipe:
 
     def describe(self, spatial_dims: int) -> str:
         """Size of the fit in words."""
-        return f"means over at most {self.examples} training examples"
+        return f"means over at most {counted(self.examples, 'training example')}"
 
 
 class Constant:
@@ -91,6 +92,28 @@ class Constant:
             model, [(True, f"has no option '{name}'; its recipe has settings") for name in options]
         )
 
+    def check_hardware(self, hardware: Hardware) -> None:
+        """Refuse options of steps and of reading processes, which a fit does not have.
+
+        Raises:
+            MedbenchError: ``training.devices`` for several devices or passes or another precision,
+                ``option.ignored`` for the others.
+        """
+        one = hardware.devices in (1, "auto") and hardware.nodes == hardware.passes == 1
+        if not one or hardware.precision != "32":
+            raise MedbenchError(
+                "training.devices",
+                "Constant answers are fitted on one device without steps.",
+                "Leave --devices, --nodes, --precision and --accumulate out.",
+            )
+        options = {"--workers": bool(hardware.workers), "--fast": hardware.deterministic is False}
+        for option in (name for name, is_stated in options.items() if is_stated):
+            raise MedbenchError(
+                "option.ignored",
+                f"{option} has no effect with {NAME}, which is fitted in one process, always alike.",
+                "Leave it out.",
+            )
+
     def recipe(self, family: str, name: str, changes: Mapping[str, Any]) -> ConstantRecipe:
         """A recipe of constant answers."""
         return load_recipe_as(ConstantRecipe, family, name, changes)
@@ -99,15 +122,15 @@ class Constant:
         """Fit the answers to all tasks that the challenge demands; a finished fit is not repeated.
 
         Raises:
-            MedbenchError: ``training.devices`` for more than one device or pass, or another precision,
-                ``training.no_labels`` where the split has no example of a demanded task, and as the reading
-                of its files.
+            MedbenchError: ``training.no_labels`` where the split has no example of a demanded task, and as
+                the reading of its files.
         """
         import torch
 
-        _refuse_division(hardware)
         if is_finished(order.folder):
             return order.folder / WEIGHTS
+        if hardware.kind != "cpu":
+            progress.say(f"{NAME} is fitted on the CPU, not on {hardware.accelerator}.")
         cpu_time = CpuTime()
         fit = _Fit(order, progress)
         numbers = {name: value for task in order.challenge.card.demands for name, value in fit(task).items()}
@@ -250,17 +273,3 @@ _FITS: Mapping[str, Callable[[_Fit], Numbers]] = {
     "frame_scores": _Fit.frames,
     "landmarks": _Fit.landmarks,
 }
-
-
-def _refuse_division(hardware: Hardware) -> None:
-    """Refuse a division of steps among devices, which a fit does not have.
-
-    Raises:
-        MedbenchError: ``training.devices``.
-    """
-    if hardware.division.parts > 1 or hardware.precision != "32":
-        raise MedbenchError(
-            "training.devices",
-            "Constant answers are fitted on one device without steps.",
-            "Leave --devices, --nodes, --precision and --accumulate out.",
-        )

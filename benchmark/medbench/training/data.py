@@ -15,7 +15,7 @@ from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
 from medbench.training.epoch_keys import EpochKeys, Key, plain_keys
 from medbench.training.image_augmentation import augmentation
-from medbench.training.training_batches import Batches
+from medbench.training.training_batches import Batches, SplitData
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
@@ -111,15 +111,14 @@ class TrainingData(Batches):
                 "There is no labelled image to learn from.",
                 "Check the training split.",
             )
-        super().__init__(
+        data = SplitData(
             TrainingImages(images, recipe, contract),
             EpochSampler(images, training, recipe),
-            recipe,
             training,
             validation,
             plain_keys(index for index in validation if images[index].labelled),
-            workers,
         )
+        super().__init__(data, recipe.batch_size, workers)
 
 
 def split(

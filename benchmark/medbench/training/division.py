@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,12 @@ class Division:
             MedbenchError: ``training.devices``.
         """
         if step_size < self.parts:
+            passes = "" if self.passes == 1 else f" with {self.passes} passes each"
+            fewer = "--devices" if self.passes == 1 else "--devices or --accumulate"
             raise MedbenchError(
                 "training.devices",
-                f"A batch of {step_size} cannot be shared by {self.processes} devices with {self.passes} "
-                "passes each.",
-                f"Use at most {step_size} devices, or a larger batch: --recipe-set batch_size={self.parts}.",
+                f"A batch of {step_size} cannot be shared by {counted(self.processes, 'device')}{passes}.",
+                f"Lower {fewer}, or take a larger batch: --recipe-set batch_size={self.parts}.",
             )
 
     def weight(self, examples: int, step_size: int) -> float:

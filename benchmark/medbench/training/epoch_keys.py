@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ def plain_keys(numbers: Iterable[int]) -> list[Key]:
     return [(PLAIN, number) for number in numbers]
 
 
-class EpochKeys(Sampler[Key]):
+class EpochKeys(Sampler[Key], ABC):
     """Keys of an epoch; order and draw depend on seed and epoch alone.
 
     Args:
@@ -41,9 +42,9 @@ class EpochKeys(Sampler[Key]):
         numbers = self.drawn(np.random.default_rng([self.seed, self.epoch]))
         return iter([(self.epoch, int(number)) for number in numbers])
 
+    @abstractmethod
     def drawn(self, generator: np.random.Generator) -> npt.NDArray[np.int_]:
         """Numbers of the epoch's examples in their order."""
-        raise NotImplementedError
 
 
 class ShuffledSampler(EpochKeys):

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.files import atomic_path, replace_flushed
+from medbench.core.first_process import is_first_process
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
+from medbench.core.text import counted
 from medbench.models.random_state import kept_random_state
 from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
@@ -189,65 +191,57 @@ def fit(
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
     data, kind = _data(learner, images, recipe, cache or folder, hardware.workers or 0)
-    batches = data.step_batches()
-    hardware.division.check(batches.step_size)
-    epochs = recipe.epochs_of(batches.steps)
-    total_steps = batches.steps * epochs
-    total_steps = min(total_steps, recipe.max_steps or total_steps)
-    if epochs != recipe.epochs and not recipe.max_steps:
-        progress.say(
-            f"So few cases make fewer than {recipe.least_steps} steps in {recipe.epochs} epochs: "
-            f"the training takes {epochs} epochs, {total_steps} steps."
-        )
+    hardware.division.check(data.step_batches().step_size)
+    epochs, total_steps = _length(recipe, data, progress)
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
-        progress.say(f"Training goes on from {folder / RESUME}.")
+        progress.say(f"Training goes on from {resume}.")
     if hardware.division.parts > 1 or hardware.kind != "cpu":
         progress.say(hardware.describe(recipe.batch_size))
     begin_s = time.perf_counter()
     with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
-        trainer = make_trainer(
-            hardware,
-            folder,
-            epochs,
-            make_callback(folder, progress, recipe.max_steps, recipe.max_minutes, cpu_time),
-        )
+        callback = make_callback(folder, progress, recipe.max_steps, recipe.max_minutes, cpu_time)
+        trainer = make_trainer(hardware, folder, epochs, callback)
         task = kind(network, recipe, learner.num_classes, total_steps)
         run_trainer(trainer, task, data, resume)
-    if not trainer.is_global_zero:
-        trainer.strategy.barrier("weights")
-        return folder / WEIGHTS
-    seconds = time.perf_counter() - begin_s
-    checkpoint_facts = {
-        **facts,
-        "recipe": recipe.as_json(),
-        "hardware": hardware.facts(recipe.batch_size),
-        "image_size": recipe.image_size,
-        "n_training_images": len(data.training),
-        "n_validation_images": len(data.validation),
-        "steps": trainer.global_step,
-        "steps_left_out": int(task.guard.left_out),
-        task.validation_score: _best_score(trainer),
-    }
-    session = {
-        "device": hardware.device_name(),
-        "threads": torch.get_num_threads(),
-        "last_session_time_s": round(seconds, 1),
-        **cpu_time.facts(),
-        "resumed": resume is not None,
-        **({"history": task.history} if hasattr(task, "history") else {}),
-    }
-    weights = leave_best(folder, checkpoint_facts, session)
+    if trainer.is_global_zero:
+        checkpoint_facts = {
+            **facts,
+            "recipe": recipe.as_json(),
+            "hardware": hardware.facts(recipe.batch_size),
+            "image_size": recipe.image_size,
+            "n_training_images": len(data.training),
+            "n_validation_images": len(data.validation),
+            "steps": trainer.global_step,
+            "steps_left_out": int(task.guard.left_out),
+            task.validation_score: _best_score(trainer),
+        }
+        session = {
+            "device": hardware.device_name(),
+            "threads": torch.get_num_threads(),
+            "last_session_time_s": round(time.perf_counter() - begin_s, 1),
+            **cpu_time.facts(),
+            "resumed": resume is not None,
+            **({"history": task.history} if hasattr(task, "history") else {}),
+        }
+        leave_best(folder, checkpoint_facts, session)
     trainer.strategy.barrier("weights")
-    return weights
+    return folder / WEIGHTS
 
 
-def is_first_process() -> bool:
-    """Whether this process writes and reports: the first of a distributed training, or the only one."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    return not getattr(rank_zero_only, "rank", 0)
+def _length(recipe: Recipe, data: Batches, progress: Progress) -> tuple[int, int]:
+    """Epochs and optimizer steps of a training; more epochs than the recipe's are told."""
+    steps_per_epoch = data.step_batches().steps
+    epochs = recipe.epochs_of(steps_per_epoch)
+    steps = steps_per_epoch * epochs
+    if epochs != recipe.epochs and not recipe.max_steps:
+        progress.say(
+            f"So few cases make fewer than {counted(recipe.least_steps, 'step')} in "
+            f"{counted(recipe.epochs, 'epoch')}: the training takes {counted(epochs, 'epoch')}, "
+            f"{counted(steps, 'step')}."
+        )
+    return epochs, min(steps, recipe.max_steps or steps)
 
 
 def _data(

@@ -99,6 +99,14 @@ class Framework(Protocol):
         """
         ...
 
+    def check_hardware(self, hardware: Hardware) -> None:
+        """Refuse devices, precision or reading processes, as asked for, that the framework cannot use.
+
+        Raises:
+            MedbenchError: naming the option.
+        """
+        ...
+
     def recipe(self, family: str, name: str, changes: Mapping[str, Any]) -> FrameworkRecipe:
         """A recipe by name with some settings changed.
 

@@ -11,7 +11,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.machine import usable_cores
 from medbench.core.registry import unknown_name
-from medbench.core.text import counted
+from medbench.core.text import counted, counted_are
 from medbench.models.devices import check_device_name, check_precision, cuda_index, present_device
 from medbench.training.division import Division
 
@@ -101,7 +101,7 @@ class Hardware:
         if division.parts == 1:
             return f"Batches of {effective_batch} on one device ({self.accelerator}, {self.precision})."
         each = -(-effective_batch // division.parts)
-        passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
+        passes = counted(self.passes, "pass", "passes")
         devices = f"{counted(division.processes, 'device')} ({self.kind}, {self.precision})"
         return (
             f"Batches of {effective_batch} as the recipe has them, over {devices} with {passes} each: up to "
@@ -188,7 +188,7 @@ def _count(hardware: Hardware, kind: str, index: str) -> int:
     if (most is not None and int(devices) > most) or (index and int(devices) > 1):
         raise MedbenchError(
             "device.missing",
-            f"{devices} devices are asked for and {1 if index else most} can be used.",
+            f"{counted_are(int(devices), 'device')} asked for and {1 if index else most} can be used.",
             "Give --devices auto for all that there are.",
         )
     return int(devices)

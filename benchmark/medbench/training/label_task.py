@@ -15,9 +15,9 @@ from medbench.inference.predictor import InputContract
 from medbench.training.class_data import ClassedImages
 from medbench.training.class_task import ImageClassTask
 from medbench.training.data import split
-from medbench.training.epoch_keys import ShuffledSampler, plain_keys
+from medbench.training.epoch_keys import ShuffledSampler
 from medbench.training.recipes import ImageClassRecipe
-from medbench.training.training_batches import Batches
+from medbench.training.training_batches import Batches, SplitData
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -54,15 +54,13 @@ class ImageLabelData(Batches):
             raise MedbenchError(
                 "training.no_labels", "There is no image with labels to learn.", "Check the training split."
             )
-        super().__init__(
+        data = SplitData(
             LabelledImages(images, recipe, contract),
             ShuffledSampler(training, recipe.seed),
-            recipe,
             training,
             validation,
-            plain_keys(validation),
-            workers,
         )
+        super().__init__(data, recipe.batch_size, workers)
 
 
 class ImageLabelTask(ImageClassTask):

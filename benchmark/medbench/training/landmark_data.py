@@ -14,8 +14,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
 from medbench.training.data import split
-from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
-from medbench.training.training_batches import Batches
+from medbench.training.epoch_keys import Key, ShuffledSampler
+from medbench.training.training_batches import Batches, SplitData
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
@@ -106,12 +106,10 @@ class LandmarkData(Batches):
                 "There is no image with landmarks to learn from.",
                 "Check the training split.",
             )
-        super().__init__(
+        data = SplitData(
             LandmarkImages(images, recipe, contract),
             ShuffledSampler(training, recipe.seed),
-            recipe,
             training,
             validation,
-            plain_keys(validation),
-            workers,
         )
+        super().__init__(data, recipe.batch_size, workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,12 @@ from torch.utils.data import Dataset
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingPair
+from medbench.core.text import counted
 from medbench.models.cm_cgns.pretraining_network import Pairs
-from medbench.training.epoch_keys import PLAIN, HeldOutBatches, Key, ShuffledSampler, StepBatches, plain_keys
+from medbench.training.epoch_keys import PLAIN, HeldOutBatches, Key, ShuffledSampler, StepBatches
 from medbench.training.pretraining_recipe import PretrainingRecipe
 from medbench.training.report_tokens import ReportTokens
-from medbench.training.training_batches import Batches
+from medbench.training.training_batches import Batches, SplitData
 
 MEMORY_BYTES = 1 << 30
 
@@ -119,8 +119,8 @@ class PairBatches(Batches):
         if steps.step_size % self.division.processes or self.division.passes > 1:
             raise MedbenchError(
                 "training.devices",
-                f"{self.division.processes} devices cannot share a batch of {steps.step_size} pairs evenly "
-                "in one pass.",
+                f"{counted(self.division.processes, 'device')} cannot share a batch of "
+                f"{counted(steps.step_size, 'pair')} evenly in one pass.",
                 "Use a number of devices that divides the batch, or another batch_size.",
             )
         return steps
@@ -141,10 +141,9 @@ def pair_batches(
         validation: indices that choose the epoch.
         workers: processes that read images.
     """
-    recipe: Any = dataset.recipe
-    held_out = plain_keys(validation)
-    sampler = ShuffledSampler(training, recipe.seed)
-    return PairBatches(dataset, sampler, recipe, training, validation, held_out, workers)
+    recipe = dataset.recipe
+    data = SplitData(dataset, ShuffledSampler(training, recipe.seed), training, validation)
+    return PairBatches(data, recipe.batch_size, workers)
 
 
 def collate(dataset: PairImages, indices: Sequence[int]) -> Pairs:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.core.first_process import is_first_process
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
-from medbench.training.fit import is_first_process, make_callback
+from medbench.training.fit import make_callback
 from medbench.training.hardware import Hardware, present_hardware
 from medbench.training.result_files import RESUME, WEIGHTS, best_weights, is_finished, write_result
 from medbench.training.trainer import make_trainer, quiet_lightning, run_trainer

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.core.finite import is_finite
+from medbench.models.checkpoint_files import damaged_part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +35,25 @@ def training_summary(folder: Path) -> dict[str, Any] | None:
     return summary
 
 
+def check_state(path: Path) -> None:
+    """Refuse a stored state that is damaged: torch would go on from wrong numbers without a word.
+
+    Raises:
+        MedbenchError: ``training.state``.
+    """
+    try:
+        with open(path, "rb") as stream:
+            is_damaged = damaged_part(stream) is not None
+    except zipfile.BadZipFile:
+        is_damaged = True
+    if is_damaged:
+        raise MedbenchError(
+            "training.state",
+            f"{path}: the stored state of the training is damaged.",
+            f"Remove the folder {path.parent} to train anew.",
+        )
+
+
 def best_weights(folder: Path, what: str) -> dict[str, Tensor]:
     """Weights of the epoch that is kept, on the CPU.
 
@@ -40,12 +62,13 @@ def best_weights(folder: Path, what: str) -> dict[str, Tensor]:
         what: is trained there, for the error.
 
     Raises:
-        MedbenchError: ``training.diverged`` for weights that are not finite.
+        MedbenchError: ``training.diverged`` for weights that are not finite, or as :func:`check_state`.
     """
     import torch
 
+    check_state(folder / BEST)
     state: dict[str, Tensor] = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+    if not all(map(is_finite, state.values())):
         raise MedbenchError(
             "training.diverged", f"{what} ended with infinite weights.", "Lower the learning rate."
         )

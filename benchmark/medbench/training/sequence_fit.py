@@ -19,7 +19,7 @@ from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
 from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
-from medbench.training.result_files import BEST, RESUME, WEIGHTS, is_finished, leave_best
+from medbench.training.result_files import BEST, RESUME, WEIGHTS, check_state, is_finished, leave_best
 
 if TYPE_CHECKING:
     import torch
@@ -231,6 +231,7 @@ class _Course:
         path = self.folder / RESUME
         if not path.exists():
             return False
+        check_state(path)
         progress.say(f"Training goes on from {path}.")
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
+from medbench.core.text import counted
 from medbench.training.recipes.checking import check_settings
 
 LossName = Literal["bce", "mse", "focal", "jaccard", "power_jaccard", "tversky", "focal_tversky"]
@@ -55,8 +56,12 @@ class SequenceRecipe:
     @property
     def length(self) -> str:
         """How long it trains, in words."""
-        epochs = f"{self.epochs} epochs"
-        return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
+        epochs = counted(self.epochs, "epoch")
+        return (
+            f"{epochs} or {counted(self.least_steps, 'step')}, whichever is more"
+            if self.least_steps
+            else epochs
+        )
 
     def describe(self, spatial_dims: int) -> str:
         """How long it trains, in words."""

@@ -6,16 +6,22 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medbench.core.first_process import is_first_process
 from medbench.training.hardware import Hardware
+from medbench.training.result_files import check_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
 
     from medbench.training.training_batches import Batches
+
+_LAST_WORDS_S = 3.0
+"""Seconds after which a process that is not the first tells its own error: no other had one."""
 
 
 def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
@@ -48,8 +54,11 @@ def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: 
     wait for each other there.
 
     Raises:
+        MedbenchError: as :func:`medbench.training.result_files.check_state`.
         KeyboardInterrupt: when the user or the system interrupts.
     """
+    if resume is not None:
+        check_state(resume)
     trainer._signal_connector._sigterm_notifier_fn = _interrupt  # type: ignore[method-assign,assignment]
     with _interrupted_by_sigterm():
         before = signal.getsignal(signal.SIGINT)
@@ -59,6 +68,9 @@ def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: 
             if not trainer.interrupted:
                 raise
             raise KeyboardInterrupt from error
+        except Exception:
+            _leave_words_to_one(trainer)
+            raise
         finally:
             if trainer.interrupted and threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, before)
@@ -75,6 +87,17 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _leave_words_to_one(trainer: Trainer) -> None:
+    """Let the first process alone tell an error that all have: it ends the others, who wait for that."""
+    launcher = trainer.strategy.launcher
+    if launcher is None:
+        return
+    if is_first_process():
+        launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
+    else:
+        time.sleep(_LAST_WORDS_S)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medbench.training.division import Division
-from medbench.training.epoch_keys import HeldOutBatches, Key, StepBatches
+from medbench.training.epoch_keys import EpochKeys, HeldOutBatches, Key, StepBatches, plain_keys
 
-if TYPE_CHECKING:
-    from medbench.training.recipes import Recipe
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitData:
+    """A data set with keys ``(epoch, index)``, split into what is learnt from and what is held out.
+
+    Attributes:
+        dataset: the data set.
+        sampler: keys of a training epoch.
+        training: indices of the training examples.
+        validation: indices of the validation examples.
+        keys: of the validation epoch; those of all validation examples if ``None``.
+    """
+
+    dataset: Dataset[Any]
+    sampler: EpochKeys
+    training: Sequence[int]
+    validation: Sequence[int]
+    keys: Sequence[Key] | None = None
+
+    @property
+    def held_out(self) -> Sequence[Key]:
+        """Keys of the validation epoch."""
+        return plain_keys(self.validation) if self.keys is None else self.keys
 
 
 class Batches(LightningDataModule):
-    """Training and validation batches of a data set with keys ``(epoch, index)``.
+    """Training and validation batches of a data set.
 
     Args:
-        dataset: the data set.
-        sampler: keys of a training epoch.
-        recipe: gives the batch size.
-        training: indices of the training examples.
-        validation: indices of the validation examples.
-        held_out: keys of the validation epoch.
+        data: the data set.
+        batch_size: examples of an optimizer step.
         workers: number of reading processes.
 
     Attributes:
@@ -36,22 +54,11 @@ class Batches(LightningDataModule):
 
     collate: Callable[[Any], Any] | None = None
 
-    def __init__(
-        self,
-        dataset: Dataset[Any],
-        sampler: Sampler[Key],
-        recipe: Recipe,
-        training: Sequence[int],
-        validation: Sequence[int],
-        held_out: Sequence[Key],
-        workers: int,
-    ) -> None:
+    def __init__(self, data: SplitData, batch_size: int, workers: int) -> None:
         super().__init__()
-        self.dataset = dataset
-        self.sampler = sampler
-        self.batch_size = recipe.batch_size
-        self.training, self.validation = training, validation
-        self.held_out = held_out
+        self.dataset, self.sampler, self.held_out = data.dataset, data.sampler, data.held_out
+        self.training, self.validation = data.training, data.validation
+        self.batch_size = batch_size
         self.workers = workers
         self.division = Division()
         self.pinned = False
@@ -79,7 +86,7 @@ class Batches(LightningDataModule):
         """
         if self.trainer is not None:
             epochs: Any = self.trainer.fit_loop.epoch_progress.current
-            self.sampler.set_epoch(epochs.processed)  # type: ignore[attr-defined]
+            self.sampler.set_epoch(epochs.processed)
         return self._loader(self.step_batches())
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:

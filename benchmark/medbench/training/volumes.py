@@ -22,7 +22,7 @@ from medbench.training.epoch_keys import Key, ShuffledSampler, plain_keys
 from medbench.training.losses import held_out_dice
 from medbench.training.missing_modalities import expected_counts, random_subset
 from medbench.training.task import SegmentationTask
-from medbench.training.training_batches import Batches
+from medbench.training.training_batches import Batches, SplitData
 from medbench.training.volume_augmentation import mirrored, rescaled, rotated
 
 if TYPE_CHECKING:
@@ -164,15 +164,14 @@ class VolumeData(Batches):
             raise MedbenchError(
                 "training.no_labels", "There is no labelled case to learn from.", "Check the training split."
             )
-        super().__init__(
+        data = SplitData(
             TrainingPatches(volumes, recipe, contract, cache),
             ShuffledSampler(_patches_of(training, recipe), recipe.seed),
-            recipe,
             training,
             validation,
             plain_keys(_patches_of(validation, recipe)),
-            workers,
         )
+        super().__init__(data, recipe.batch_size, workers)
         self.visible = [volumes[index].visible for index in training]
         self.hide_sequences = recipe.hide_sequences
 

@@ -10,11 +10,11 @@ class ExampleServer(FolderPlatform):
 
     name = "example-server"
     title = "the example's server"
-    challenges = ("example_discs", "hc18")
+    challenges = ("example_discs", "kpis_patch")
     source = "the example's manual"
 
     def place(self, case, file):
-        return Path(file.name)
+        return Path(case.facts["group"], case.facts["slide"], "img", file.name)
 
     def steps(self, submission, archive):
         return (f"podman load --input {archive.path}", f"podman run --network none {archive.image}")

@@ -59,6 +59,9 @@ def test_scores_lengths_and_transposed_annotators_are_no_summaries():
     for reference, prediction, code in (
         (users, rng.random(150), "summary.not_binary"),
         (users, np.where(summary > 0, np.nan, 0), "summary.not_binary"),
+        (users, summary * 255, "summary.not_binary"),
+        (users, -summary, "summary.not_binary"),
+        (users, summary.astype(int).astype(str), "metric.array"),
         (users, summary[::15], "summary.length"),
         (users.T, summary, "summary.length"),
     ):

@@ -62,6 +62,12 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
         with zipfile.ZipFile(hosted.folder / f"{hosted.folder.name}.zip") as archive:
             competition = yaml.safe_load(archive.read("competition.yaml"))
             names = set(archive.namelist())
+            overview = archive.read("overview.md").decode()
+        case = hosted.cases[0]
+        assert f"one file a case, {len(hosted.cases)} in all" in overview
+        assert f"`{hosted.challenge.exchange.prediction_name(case)}`" in overview
+        assert hosted.challenge.card.failure_rule in overview
+        assert "* DF [mm] → 0: definition `hc.df`" in overview
         assert competition["version"] == 2
         assert competition["docker_image"] == hosted.tag
         columns = {column["key"]: column["sorting"] for column in competition["leaderboards"][0]["columns"]}
@@ -223,6 +229,9 @@ for case in json.loads((source / "cases.json").read_text())[1:]:
 
 
 def test_a_participants_program_is_run_on_the_inputs_alone_and_scored(competition, tmp_path):
+    overview = (competition.folder / "bundle/overview.md").read_text()
+    assert "`python predict.py INPUT OUTPUT`" in overview
+    assert "one file a case" not in overview
     (tmp_path / "predict.py").write_text(PREDICT)
     first, _ = rehearse_host(competition, tmp_path, QUIET)
     assert "4 columns" in first

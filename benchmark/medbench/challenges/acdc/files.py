@@ -138,7 +138,7 @@ class ACDCRelease(SlicedVolumeRelease):
             check_alone(path, images.VOLUME_SUFFIXES)
             volume = images.read_labels(path)
         else:
-            volume = Volume(_array(path, "label"), case.facts.get("spacing_mm"))
+            volume = Volume(hdf5.read_labels(path, "label"), case.facts.get("spacing_mm"))
         labels = stacked(volume.array, path)
         strangers = unknown_labels(labels, [0, *STRUCTURES.values()])
         if strangers:

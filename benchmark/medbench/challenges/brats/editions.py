@@ -71,7 +71,7 @@ _LESIONWISE = (
     Measure("lesion_dice", "LW Dice", "dice.lesionwise.{rule}", "", "higher", 0.0),
     Measure("lesion_hd95", "LW HD95", "hd95.lesionwise.{rule}", "mm", "lower", math.nan),
 )
-_LINEAGE = "as papers on missing sequences"
+_LINEAGE = "as papers on missing modalities"
 _CORRECTED = "corrected"
 PROTOCOLS: Mapping[str, tuple[Measure, ...]] = {
     "brats2022": (
@@ -194,7 +194,7 @@ class Edition:
 
 
 _TISSUES = {region: f"brats2024_gli_{region.lower()}" for region in ("ET", "NETC", "SNFH", "RC")}
-_GLIOMA_2024 = {**GLIOMA, "NETC": (1,), "SNFH": (2,), "RC": (4,)}
+_GLIOMA_AND_TISSUES = {**GLIOMA, "NETC": (1,), "SNFH": (2,), "RC": (4,)}
 _WITH_CAVITY = {**FROM_2023, **CAVITY}
 
 
@@ -232,7 +232,7 @@ EDITIONS: Mapping[str, tuple[str, Edition]] = {
     "brats2024_gli": (
         "BraTS 2024 glioma after treatment",
         _lesionwise(
-            2024, "gli", labels=_WITH_CAVITY, regions=_GLIOMA_2024, tissue_rules=_TISSUES,
+            2024, "gli", labels=_WITH_CAVITY, regions=_GLIOMA_AND_TISSUES, tissue_rules=_TISSUES,
             example="BraTS-GLI-{:05d}-100", penalty_mm=337.0,
         ),
     ),
@@ -253,7 +253,7 @@ EDITIONS: Mapping[str, tuple[str, Edition]] = {
     "brats2025_gli": (
         "BraTS 2025 glioma",
         Edition(
-            "brats2025", _WITH_CAVITY, {**GLIOMA, "RC": (4,)}, example="BraTS-GLI-{:05d}-100",
+            "brats2025", _WITH_CAVITY, _GLIOMA_AND_TISSUES, example="BraTS-GLI-{:05d}-100",
             penalty_mm=373.0,
         ),
     ),

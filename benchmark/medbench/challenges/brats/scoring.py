@@ -19,7 +19,7 @@ FAILURE_RULE = (
     "a failed or missing case scores as the organisers score a missing file: 0, and the penalty distance "
     "of the edition (374 voxels until 2024, but 337 for glioma after treatment and the image's diagonal "
     "for metastases and radiotherapy in 2024; 373 in 2025; CaPTk's failures: Dice 0, HD95 374, "
-    "sensitivity and specificity 0; 1 in papers on missing sequences)."
+    "sensitivity and specificity 0; 1 in papers on missing modalities)."
 )
 _NSD_MM = 1.0
 

@@ -19,6 +19,7 @@ from medbench.challenges.families.image_classes.files import ClassedImage, Image
 from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_part
+from medbench.io.gate.listing import visible_paths
 from medbench.io.tables import read_lines
 
 PARTS = {"train": 5654, "val": 4355}
@@ -109,7 +110,7 @@ def _images_of_part(root: Path, part: str) -> Iterator[ClassedImage]:
         (place / name for place in (base, base.parent, root) if (place / name).is_file()), base / name
     )
     classes = read_classes(table)
-    for path in sorted(folder.glob("*.png")):
+    for path in visible_paths(folder, "*.png"):
         image_class, fault = classes.get(path.stem, (None, f"{table}: has no row of {path.name}."))
         yield ClassedImage(path.stem, path, table, image_class, case_of(path.stem), part, fault)
 

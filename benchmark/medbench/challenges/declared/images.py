@@ -16,12 +16,7 @@ from medbench.challenges.declared.columns import Column, score_columns, worst_sc
 from medbench.challenges.declared.items import Item
 from medbench.challenges.declared.release import DeclaredRelease
 from medbench.challenges.exchange import Exchange, Inputs
-from medbench.challenges.mask_sizes import (
-    check_prediction_size,
-    check_size,
-    refuse_other_sizes,
-    sized,
-)
+from medbench.challenges.mask_sizes import RESIZE_BACK, check_size, refuse_other_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
@@ -249,7 +244,7 @@ class DeclaredImageScorer(Scorer):
             partial(self.exchange.read_prediction, path, reference.shape),
             path,
             reference.ndim,
-            partial(check_prediction_size, path, due=reference.shape),
+            partial(check_size, path, due=reference.shape, hint=RESIZE_BACK, of="reference"),
         )
         scores = self.score_arrays(reference, prediction)
         return CaseScores(scores, flags(reference, prediction))

@@ -14,7 +14,7 @@ from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.own_table import own_path, read_own_table
 from medbench.challenges.declared.templates import Match, files_below, matches
 from medbench.core.errors import MedbenchError
-from medbench.core.text import agreeing
+from medbench.core.text import agreeing, composed
 from medbench.io.gate.listing import is_metadata
 from medbench.io.tables import plain_text
 
@@ -209,7 +209,7 @@ def _by_templates(declaration: Declaration, root: Path) -> Items:
 
 
 def _key(match: Match) -> tuple[str, str]:
-    return match.split, match.case
+    return match.split, composed(match.case)
 
 
 def _by_nnunet(declaration: Declaration, root: Path) -> Items:
@@ -223,15 +223,19 @@ def _by_nnunet(declaration: Declaration, root: Path) -> Items:
             match = pattern.fullmatch(path.name)
             if match is not None:
                 channels.setdefault(match[1], {})[int(match[2])] = path
-        labels = {path.name.removesuffix(facts.suffix): path for path in _files(root / f"labels{end}", facts)}
+        labels = {
+            composed(path.name.removesuffix(facts.suffix)): path
+            for path in _files(root / f"labels{end}", facts)
+        }
         if split == "test" and not labels:
             continue
-        stray += [path for name, path in labels.items() if name not in channels]
+        names = {composed(name) for name in channels}
+        stray += [path for name, path in labels.items() if name not in names]
         keys = declaration.modalities or ("image",)
         for name, files in channels.items():
             _check_channels(declaration, files, keys)
             inputs = {key: files[index] for index, key in enumerate(keys) if index in files}
-            cases.append(Item(name, inputs, labels.get(name), split=split))
+            cases.append(Item(name, inputs, labels.get(composed(name)), split=split))
     return Items(tuple(cases), tuple(stray))
 
 

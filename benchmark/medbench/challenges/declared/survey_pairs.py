@@ -11,7 +11,7 @@ from medbench.challenges.declared.splits import MEANINGS
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.survey_looks import add_looks
 from medbench.core.errors import MedbenchError
-from medbench.core.text import agreeing, counted, named
+from medbench.core.text import agreeing, composed, counted, named
 from medbench.io import images
 
 IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames", "bilder", "bild")
@@ -130,10 +130,10 @@ def _unpaired(folder: Path, trees: _Sides) -> MedbenchError:
 
 def _by_key(sides: _Sides) -> tuple[Mapping[_Key, _File], Mapping[_Key, _File]]:
     """Images and masks by split and case; by all folders that they share where cases repeat."""
-    loose = [{(one.split, one.case): one for one in side} for side in sides]
+    loose = [{(one.split, composed(one.case)): one for one in side} for side in sides]
     if all(len(index) == len(side) for index, side in zip(loose, sides, strict=True)):
         return loose[0], loose[1]
-    pictures, masks = ({(one.apart, one.case): one for one in side} for side in sides)
+    pictures, masks = ({(one.apart, composed(one.case)): one for one in side} for side in sides)
     return pictures, masks
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medbench.challenges.families.image_classes.files import ClassedImage
+from medbench.io.gate.listing import visible_paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -23,7 +24,7 @@ def images_in_folders(
     """
     for index, folders in enumerate(names.values()):
         for name in folders:
-            for path in sorted((folder / name).glob("*")):
+            for path in visible_paths(folder / name, "*"):
                 if path.suffix.lower() in SUFFIXES:
                     own = path.relative_to(root).with_suffix("").as_posix()
                     yield ClassedImage(own, path, path, index, part=part)

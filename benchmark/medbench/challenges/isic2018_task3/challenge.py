@@ -1,7 +1,7 @@
 """ISIC 2018 task 3: classes of skin lesions in dermoscopy, 10,015 training images of HAM10000.
 
 Source: challenge.isic-archive.com/landing/2018/47: names, columns, and the ranking by the mean of the recalls
-of the seven classes. The organisers take confidences that need not have the sum 1; here they must.
+of the seven classes. Confidences lie between 0 and 1; as the organisers say, their sum need not be 1.
 """
 
 from __future__ import annotations
@@ -45,5 +45,7 @@ CARD = Card(
 
 def isic2018_task3() -> Challenge:
     """Seven classes of skin lesions in dermoscopic images."""
-    exchange = ImageClassExchange(CARD, ISIC2018Task3Release(CARD), TableForm("image", CODES))
+    exchange = ImageClassExchange(
+        CARD, ISIC2018Task3Release(CARD), TableForm("image", CODES, independent=True)
+    )
     return Challenge(CARD, exchange.release, exchange, ImageClassScorer(CARD, exchange, FIGURES))

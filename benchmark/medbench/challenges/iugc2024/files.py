@@ -24,7 +24,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.text import agreeing, counted
 from medbench.io import raster, video
 from medbench.io.gate.expected import Expected
-from medbench.io.gate.listing import check_alone, list_folder
+from medbench.io.gate.listing import check_alone, list_folder, visible_paths
 from medbench.io.tables import Column, Value, read_typed_table
 
 SIDE = 512
@@ -167,7 +167,7 @@ class IUGC2024Release(Release):
             for frame, path in sorted(masks.items()):
                 yield self._frame_case(folder / f"{folder.name}.avi", path, folder.name, frame)
         videos = [(folder / f"{folder.name}.avi", 1) for folder in folders]
-        videos += [(path, 0) for path in sorted(root.glob("neg/*.avi"))]
+        videos += [(path, 0) for path in visible_paths(root, "neg/*.avi")]
         for path, standard_plane in videos:
             if path.is_file():
                 classes = (standard_plane,) * video.count_frames(path)

@@ -15,8 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
+from medbench.challenges.families.intrapartum_masks import (
+    PENALTY_PX,
+    segmentation_columns,
+    worst_segmentation,
+)
 from medbench.challenges.iugc2024.files import IUGC2024Release, read_mask, read_probabilities
-from medbench.challenges.mask_sizes import check_prediction_size, sized
+from medbench.challenges.mask_sizes import RESIZE_BACK, check_size, sized
 from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
@@ -25,23 +30,7 @@ from medbench.core.score import Score, Status
 from medbench.io.gate.expected import handed_in
 from medbench.metrics.checks.suspicion import flags
 
-STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
-PENALTY_PX = 100.0
-
-_SEGMENTATION = (
-    *(
-        MetricSpec(f"dice_{key}", f"Dice {name}", "", "higher", "dice.plus_one", (0.0, 1.0), headline=True)
-        for key, name in STRUCTURES.items()
-    ),
-    *(
-        MetricSpec(f"hd_{key}", f"HD {name}", "px", "lower", "hd.set", headline=key == "all")
-        for key, name in STRUCTURES.items()
-    ),
-    *(
-        MetricSpec(f"asd_{key}", f"ASD {name}", "px", "lower", "asd.edge8", headline=key == "all")
-        for key, name in STRUCTURES.items()
-    ),
-)
+_SEGMENTATION = segmentation_columns(headline=("all",))
 _BIOMETRY = (
     MetricSpec("aop_contour", "ΔAoP", "°", "lower", "aop.contour", (0.0, 180.0), headline=True),
     MetricSpec("hsd", "ΔHSD", "px", "lower", "hsd", headline=True),
@@ -84,7 +73,7 @@ class IUGC2024Scorer(Scorer):
             partial(read_mask, path, handed_in(reference.shape)),
             path,
             reference.ndim,
-            partial(check_prediction_size, path, due=reference.shape),
+            partial(check_size, path, due=reference.shape, hint=RESIZE_BACK, of="reference"),
         )
         return CaseScores(self.score_arrays(reference, prediction), flags(reference, prediction))
 
@@ -113,12 +102,8 @@ class IUGC2024Scorer(Scorer):
         except MedbenchError as error:
             columns = (spec.name for spec in (*_SEGMENTATION, *_BIOMETRY))
             return CaseScores.undefined(columns, error.message)
-        scores = {
-            spec.name: Score(0.0 if spec.name.startswith("dice") else PENALTY_PX, status, reason)
-            for spec in _SEGMENTATION
-        }
         biometry = {spec.name: Score(None, status, reason) for spec in _BIOMETRY}
-        return CaseScores({**scores, **_penalised(biometry, reference)})
+        return CaseScores({**worst_segmentation(status, reason), **_penalised(biometry, reference)})
 
     @staticmethod
     def _classified(case: Case, probabilities: npt.NDArray[np.float64]) -> CaseScores:

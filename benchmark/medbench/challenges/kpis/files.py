@@ -23,6 +23,7 @@ from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
 from medbench.core.text import agreeing
+from medbench.io.gate.listing import is_metadata
 
 GROUPS = ("56Nx", "DN", "NEP25", "normal")
 SPLITS = ("train", "validation", "test")
@@ -177,7 +178,8 @@ def find_slides(root: Path) -> list[Slide]:
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Folders with the names in them; a folder in the place of a file is a case too, which fails."""
     for folder, folders, files in os.walk(root):
-        yield Path(folder), sorted((*folders, *files))
+        folders[:] = [name for name in folders if not is_metadata(name)]
+        yield Path(folder), sorted(name for name in (*folders, *files) if not is_metadata(name))
 
 
 def _sibling(folder: Path, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.score import Score
 from medbench.io import eight_bit, raster
 from medbench.io.gate.expected import handed_in
+from medbench.metrics.arguments import Array
+from medbench.metrics.arrays import Mask
+from medbench.metrics.official.kpis import grey_pair
 
 THRESHOLD = 127
 
@@ -32,6 +36,12 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
             "data.white_is_zero",
             f"{path}: says that 0 is white, so what its values mean is ambiguous.",
             "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
+        )
+    if header.palette_falls:
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: has a palette that shows 0 brighter than 1, so what its values mean is ambiguous.",
+            "Save the mask as an 8-bit grey PNG without a palette.",
         )
     if header.turned:
         raise MedbenchError(
@@ -77,6 +87,23 @@ def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> 
             "Multiply a 0/1 mask by 255.",
         )
     return np.asarray(labels > THRESHOLD)
+
+
+def checked_arrays(reference: Any, prediction: Any) -> tuple[Array, Mask]:
+    """A grey reference and a binary prediction of a caller.
+
+    Raises:
+        MedbenchError: ``metric.array``, ``metric.shape``, or ``metric.labels`` for a reference of values
+            beyond 0 to 255 or none above 127, and for a prediction that is no binary mask.
+    """
+    grey, mask = grey_pair(reference, prediction)
+    if grey.any() and grey.max() <= THRESHOLD:
+        raise MedbenchError(
+            "metric.labels",
+            f"The reference holds values up to {float(grey.max()):g}, where masks have 255 inside.",
+            "Multiply a 0/1 mask by 255.",
+        )
+    return grey, mask
 
 
 def check_group(group: str, path: Path) -> None:

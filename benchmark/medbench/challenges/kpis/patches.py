@@ -35,11 +35,12 @@ from medbench.challenges.kpis.masks import (
     THRESHOLD,
     by_group,
     check_group,
+    checked_arrays,
     read_binary_prediction,
     read_grey_mask,
     with_group,
 )
-from medbench.challenges.mask_sizes import check_mask_sizes, refuse_other_sizes, sized
+from medbench.challenges.mask_sizes import check_mask_sizes, check_size, refuse_other_sizes, sized
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -124,13 +125,11 @@ class KPIsPatchRelease(KPIsRelease):
             try:
                 check_group(patch.group, patch.image)
                 mask, image = read_grey_mask(patch.mask), eight_bit.read_rgb(patch.image)
+                check_size(patch.mask, mask.shape, image.shape[:2])
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
                 continue
-            if mask.shape != image.shape[:2]:
-                sizes = size_text(mask.shape), size_text(image.shape[:2])
-                findings.append(Finding("error", f"{patch.mask}: is {sizes[0]}, its image {sizes[1]}."))
-            elif mask.shape != (PATCH_SIDE, PATCH_SIDE):
+            if mask.shape != (PATCH_SIDE, PATCH_SIDE):
                 other_sizes.append(f"{patch.image} ({size_text(mask.shape)})")
         if other_sizes:
             are = agreeing(len(other_sizes), "is", "are")
@@ -228,6 +227,12 @@ class KPIsPatchScorer(Scorer):
         scores = with_group(case, self.score_arrays(reference, prediction), ["dice"])
         marks = flags((reference > THRESHOLD).view(np.uint8), prediction.view(np.uint8))
         return CaseScores(scores.scores, {**scores.evidence, **marks})
+
+    def checked(
+        self, reference: Any, prediction: Any, spacing: Any
+    ) -> tuple[Any, Any, tuple[float, ...] | None]:
+        """As :func:`medbench.challenges.kpis.masks.checked_arrays`; no column has a spacing."""
+        return *checked_arrays(reference, prediction), None
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -22,7 +22,7 @@ from medbench.challenges.exchange import Exchange, Inputs, size_text
 from medbench.challenges.kpis import patches
 from medbench.challenges.kpis.files import KPIsRelease, counts, find_slides, leaks, slide_key
 from medbench.challenges.kpis.files import Slide as SlideFiles
-from medbench.challenges.kpis.masks import by_group, check_group, with_group
+from medbench.challenges.kpis.masks import by_group, check_group, checked_arrays, with_group
 from medbench.challenges.kpis.slide_overlays import OVERVIEW_PX, slide_illustrations, thumbnail
 from medbench.challenges.kpis.slide_scoring import (
     SlideMasks,
@@ -261,6 +261,12 @@ class KPIsSlideScorer(Scorer):
         step = -(-max(masks.reference.shape) // OVERVIEW_PX)
         marks = flags(thumbnail(masks.reference, step), thumbnail(masks.prediction, step))
         return CaseScores(scores.scores, {**scores.evidence, **marks})
+
+    def checked(
+        self, reference: Any, prediction: Any, spacing: Any
+    ) -> tuple[Any, Any, tuple[float, ...] | None]:
+        """As :func:`medbench.challenges.kpis.masks.checked_arrays`; no column has a spacing."""
+        return *checked_arrays(reference, prediction), None
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -24,7 +24,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_part
 from medbench.core.text import agreeing, named
 from medbench.io import raster
-from medbench.io.gate.listing import check_alone
+from medbench.io.gate.listing import check_alone, visible_paths
 from medbench.io.json_values import read_json_value
 
 IMAGES = 1000
@@ -73,7 +73,7 @@ class KvasirPolypRelease(ImageBoxRelease):
             raise self.layout_error(root, (f"{FOLDER}/images/", "images/"))
         entries = read_boxes(table)
         images = []
-        for path in sorted((home / "images").glob("*.jpg")):
+        for path in visible_paths(home / "images", "*.jpg"):
             boxes, fault = entries.get(path.stem, (None, f"{table}: has no entry of {path.stem}."))
             images.append(BoxedImage(path.stem, path, table, boxes, fault=fault))
         return images

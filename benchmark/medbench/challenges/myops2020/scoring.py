@@ -9,7 +9,7 @@ Two protocols never share a table:
 * ``by volume``: Dice and HD95 (mm) of the whole volume for scar and for scar with oedema, which the challenge
   ranked, and for both ventricles, the whole myocardium and oedema alone. How the organisers averaged and what
   an empty mask scored is not public; ours: mean over patients, Dice 1 when both masks are empty.
-* ``as papers on missing sequences``: Dice and HD95 (pixels) of every slice for the ventricles and the
+* ``as papers on missing modalities``: Dice and HD95 (pixels) of every slice for the ventricles and the
   myocardium alone, an empty mask against another scoring HD95 1, mean over all slices. Such papers say
   nothing of pathology, although they name this challenge.
 """
@@ -28,7 +28,7 @@ from medbench.core.case import Volume
 from medbench.core.result_table import CaseRow, MetricSpec, Statistic, Weights, mean_statistic
 from medbench.core.score import Score, Status
 
-BY_VOLUME, BY_SLICE = "by volume", "as papers on missing sequences"
+BY_VOLUME, BY_SLICE = "by volume", "as papers on missing modalities"
 TITLES = {"scar_edema": "scar+oedema", "edema": "oedema", "lv": "LV", "rv": "RV", "myo": "Myo"}
 RANKED = ("scar", "scar_edema")
 SLICE_REGIONS = ("lv", "rv", "myo")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.families.image_masks.scoring import ImageMaskScorer
+from medbench.challenges.families.intrapartum_masks import segmentation_columns, worst_segmentation
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights, mean_statistic
@@ -21,19 +22,7 @@ from medbench.core.score import Score, Status
 from medbench.metrics.checks.suspicion import flags
 from medbench.statistics.ranking import Standing, significance_standings
 
-PENALTY_PX = 100.0
-_STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
-SEGMENTATION = (
-    *(
-        MetricSpec(f"dice_{key}", f"Dice {name}", "", "higher", "dice.plus_one", (0.0, 1.0), headline=True)
-        for key, name in _STRUCTURES.items()
-    ),
-    *(
-        MetricSpec(f"{metric}_{key}", f"{metric.upper()} {name}", "px", "lower", convention)
-        for metric, convention in (("hd", "hd.set"), ("asd", "asd.edge8"))
-        for key, name in _STRUCTURES.items()
-    ),
-)
+SEGMENTATION = segmentation_columns()
 ANGLE = MetricSpec("aop_ellipse", "ΔAoP", "°", "lower", "aop.ellipse", (0.0, 180.0), headline=True)
 METRICS = (
     MetricSpec("score", "S", "", "higher", "psfhs.score", (None, 1.0), pooled=True, headline=True),
@@ -84,10 +73,7 @@ class PSFHSScorer(ImageMaskScorer):
         except MedbenchError as error:
             return CaseScores.undefined((spec.name for spec in (ANGLE, *SEGMENTATION)), error.message)
         angle = ellipse_score(reference, np.zeros_like(reference))
-        scores = {ANGLE.name: Score(angle.value, status, reason)}
-        for spec in SEGMENTATION:
-            worst = 0.0 if spec.better == "higher" else PENALTY_PX
-            scores[spec.name] = Score(worst, status, reason)
+        scores = {ANGLE.name: Score(angle.value, status, reason), **worst_segmentation(status, reason)}
         return _case_scores(scores)
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:

@@ -35,6 +35,7 @@ from medbench.challenges.stray import Role
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.text import counted
+from medbench.io.gate.listing import visible_paths
 from medbench.io.tables import read_lines
 
 TABLES = ("train-rle.csv", "stage_2_train.csv")
@@ -77,7 +78,7 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
         table = table_of(root)
         if table is None:
             raise self.layout_error(root, (f"{FOLDERS[0]}/", TABLES[0]))
-        files = {path.stem: path for name in FOLDERS for path in (root / name).rglob("*.dcm")}
+        files = {path.stem: path for name in FOLDERS for path in visible_paths(root / name, "**/*.dcm")}
         missing = root / FOLDERS[0]
         return [
             Pair(name, files.get(name, missing / f"{name}.dcm"), table) for name in sorted(runs_of(table))

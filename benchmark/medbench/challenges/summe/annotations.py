@@ -13,6 +13,7 @@ from medbench.challenges.families.video_summaries.layout import check_annotators
 from medbench.core.errors import MedbenchError
 from medbench.core.text import counted
 from medbench.io.gate.admission import entrance
+from medbench.io.gate.listing import visible_paths
 
 _FOLDERS = ("GT", "summe/GT", "SumMe/GT")
 
@@ -23,7 +24,7 @@ class SumMeFiles:
     def locate(self, root: Path) -> Path | None:
         """The folder ``GT``."""
         places = (root / folder for folder in _FOLDERS)
-        return next((place for place in places if place.is_dir() and any(place.glob("*.mat"))), None)
+        return next((place for place in places if visible_paths(place, "*.mat")), None)
 
     def file_of(self, place: Path, name: str) -> Path:
         """One file a video."""
@@ -31,7 +32,7 @@ class SumMeFiles:
 
     def names(self, place: Path) -> Sequence[str]:
         """Names of the files, as the released features are ordered: by capital and small letters apart."""
-        return sorted(path.stem for path in place.glob("*.mat"))
+        return sorted(path.stem for path in visible_paths(place, "*.mat"))
 
     def read(self, place: Path, name: str) -> RawVideo:
         """Frames that every annotator chose, ``(users, frames)``.

@@ -47,7 +47,7 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
         volume = images.read_labels(path)
         labels_of_file = [0, *LABEL_OF_BTCV]
     else:
-        volume = Volume(hdf5.read_arrays(path, "label")["label"])
+        volume = Volume(hdf5.read_labels(path, "label"))
         labels_of_file = list(range(n_organs + 1))
     array = stacked(volume.array, path)
     strangers = unknown_labels(array, labels_of_file)

@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from medbench.core.files import LFS_POINTER
 from medbench.io.gate import source
 from medbench.io.gate.containers import VideoHeader, parse_video
 from medbench.io.gate.expected import Expected, check_budget
@@ -144,6 +145,10 @@ def _admitted(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitte
         return _streamed(path, root, kind, expected)
     budget = expected.budget_bytes
     content, companion = source.read_whole(path, root, expected.role, budget), None
+    if content.startswith(LFS_POINTER):
+        raise Reject(
+            "file.corrupt", "it is a pointer of Git LFS, not the file itself", "Fetch it: git lfs pull."
+        )
     header: Header = None
     if kind == "volume":
         header, companion = _volume(path, root, expected, content)

@@ -42,6 +42,13 @@ def decode_volume(file: Admitted) -> Volume:
     return Volume(array, header.spacing, header.origin, header.direction)
 
 
+def label_step(file: Admitted) -> float:
+    """Step between two values of a volume of scaled integers; 0 for all others."""
+    header = file.header
+    assert isinstance(header, VolumeHeader)
+    return abs(header.slope) if header.scaled and header.dtype.kind in "iu" else 0.0
+
+
 def geometry(file: Admitted) -> Volume:
     """A volume's shape and geometry; its array takes no memory."""
     header = file.header

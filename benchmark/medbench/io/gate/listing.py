@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.core.text import composed
 from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.refusal import Refusal
 
@@ -60,40 +61,12 @@ class Listing:
     unknown: tuple[Refusal, ...]
     n_hidden: int
 
-    def named(self, name: str) -> Entry | Refusal:
-        """The file with exactly that name, or a refusal."""
-        for entry in self.entries:
-            if entry.name == name:
-                return entry
-        alike = [entry.name for entry in self.entries if entry.name.lower() == name.lower()]
-        hint = f"{alike[0]} differs by case only: rename it." if alike else "Check the folder."
-        return Refusal("file.unreadable", name, "there is no such file", hint)
-
-    def of_case(self, stem: str) -> Entry | Refusal:
-        """The file of a case in any of the types, or a refusal where there is none or more than one."""
-        fitting = [entry for entry in self.entries if entry.stem == stem]
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            names = " and ".join(entry.name for entry in fitting)
-            return Refusal(
-                "file.ambiguous", fitting[0].name, f"could be the case {stem} as well: {names}", "Keep one."
-            )
-        alike = [entry.name for entry in self.entries if entry.stem.lower() == stem.lower()]
-        hint = f"{alike[0]} differs by case only: rename it." if alike else "Check the folder."
-        return Refusal("file.unreadable", stem, "there is no file of this case", hint)
-
     def twins(self) -> tuple[tuple[Entry, ...], ...]:
         """Files of one stem with several types, or with names that differ in upper and lower case only."""
         groups: dict[str, list[Entry]] = {}
         for entry in self.entries:
             groups.setdefault(entry.stem.lower(), []).append(entry)
         return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-    def unused(self, names: Iterable[str]) -> tuple[Entry, ...]:
-        """Files whose names are not in ``names``."""
-        used_names = set(names)
-        return tuple(entry for entry in self.entries if entry.name not in used_names)
 
 
 def is_metadata(name: str) -> bool:
@@ -103,6 +76,27 @@ def is_metadata(name: str) -> bool:
     [True, True, True, False]
     """
     return name.startswith(".") or name.lower() in _METADATA
+
+
+def visible_paths(folder: Path, pattern: str) -> list[Path]:
+    """What a pattern matches below a folder, sorted, without metadata of file systems and archives."""
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if not any(is_metadata(part) for part in path.relative_to(folder).parts)
+    )
+
+
+def present(path: Path) -> Path | None:
+    """What lies at a path, also under a name that Unicode composes in another way; ``None`` for nothing."""
+    if os.path.lexists(path):
+        return path
+    if path.name.isascii() or not path.parent.is_dir():
+        return None
+    name = composed(path.name)
+    return next(
+        (path.with_name(one) for one in sorted(os.listdir(path.parent)) if composed(one) == name), None
+    )
 
 
 def check_alone(path: Path, suffixes: Collection[str]) -> None:

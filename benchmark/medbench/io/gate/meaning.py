@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from medbench.io.gate.refusal import Reject
 
-WHOLE = 0.01
-"""Largest distance of a label from a whole number."""
+WHOLE, LARGEST_STEP = 0.01, 0.5
+"""Largest distance of a label from a whole number, and largest step of scaled integers that hold labels."""
 MOST_NAMED = 8
 LARGEST_LABEL = np.iinfo(np.int32).max
 SMALLEST_LABEL = np.iinfo(np.int32).min
@@ -35,11 +35,13 @@ def check_finite(values: npt.NDArray[Any]) -> None:
         )
 
 
-def whole_labels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any]:
     """The values as labels: numbers inside int32 that are whole, or within 0.01 of it as scaling leaves them.
 
     Args:
         values: of any shape.
+        step: between two values where the file holds scaled integers, which miss a label by up to half of it;
+            steps of more than a half hold no labels.
 
     Returns:
         Integers and truth values of at most 32 bits as they are, everything else as int32.
@@ -54,13 +56,14 @@ def whole_labels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values
     check_finite(values)
     labels = values if values.dtype.kind in "iu" else np.rint(values)
-    if labels.size and (labels.min() < SMALLEST_LABEL or labels.max() > LARGEST_LABEL):
+    if labels.size and (labels.min().item() < SMALLEST_LABEL or labels.max().item() > LARGEST_LABEL):
         raise Reject(
             "data.not_a_label_map",
             f"holds values up to {labels.max():g}, which no label has",
             "Give the label map, not an image.",
         )
-    if labels is not values and np.any(np.abs(labels - values) > WHOLE):
+    tolerance = max(WHOLE, 0.5001 * step if step <= LARGEST_STEP else 0.0)
+    if labels is not values and np.any(np.abs(labels - values) > tolerance):
         raise Reject(
             "data.not_a_label_map",
             f"holds fractional {values.dtype} values, not labels",

@@ -22,7 +22,7 @@ from medbench.io.gate.refusal import Refusal, Reject, corrupt, refusal_of
 MOST_FILES = 200_000
 LONGEST_NAME = 1024
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_PIECE = 1 << 20
+_PIECE, _UTF_8 = 1 << 20, 0x800
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error,
 )  # fmt: skip
@@ -71,6 +71,8 @@ def _unpack(archive: zipfile.ZipFile, size: int, folder: Path, most_bytes: int) 
     check_budget(sum(member.file_size for member in members), most_bytes)
     if sum(member.compress_size for member in members) > size:
         raise corrupt("its files overlap")
+    for member in members:
+        member.filename = _spelt(member)
     names = [member.filename.rstrip("/").lower() for member in members]
     if len(set(names)) != len(names):
         raise corrupt("two of its files have one name")
@@ -82,6 +84,16 @@ def _unpack(archive: zipfile.ZipFile, size: int, folder: Path, most_bytes: int) 
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as source, open(target, "xb") as stream:
             _copy(source, stream, member)
+
+
+def _spelt(member: zipfile.ZipInfo) -> str:
+    """A member's name; macOS writes UTF-8 without the flag that says so, which is read as code page 437."""
+    if member.flag_bits & _UTF_8 or member.filename.isascii():
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
 
 
 def _hidden(member: zipfile.ZipInfo) -> bool:

@@ -7,6 +7,7 @@ Every formula takes a :class:`MaskPair` and returns a float, or None where the d
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -226,11 +227,20 @@ def _weighted_mean(elements: Directed, side: str) -> float:
 
 def nsd_count(pair: MaskPair, *, tolerance: float) -> float:
     """Share of all surface voxels within the tolerance of the other surface."""
+    _check_tolerance(tolerance)
     return float((pair.surfaces.distances.of_both <= tolerance).mean())
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not (isinstance(tolerance, Real) and 0 <= tolerance < math.inf):
+        raise MedbenchError(
+            "metric.option", f"The tolerance is {tolerance!r}.", "Give a length in mm, 0 or more."
+        )
 
 
 def nsd_mean_of_directed(pair: MaskPair, *, tolerance: float) -> float:
     """Mean of the two shares of surface voxels within the tolerance."""
+    _check_tolerance(tolerance)
     distances = pair.surfaces.distances
     return float(
         ((distances.of_prediction <= tolerance).mean() + (distances.of_reference <= tolerance).mean()) / 2
@@ -239,6 +249,7 @@ def nsd_mean_of_directed(pair: MaskPair, *, tolerance: float) -> float:
 
 def nsd_area(pair: MaskPair, *, tolerance: float) -> float:
     """Share of both surfaces' area within the tolerance of the other surface."""
+    _check_tolerance(tolerance)
     elements = pair.surfaces.elements
     assert elements.prediction_sizes is not None
     assert elements.reference_sizes is not None
@@ -254,6 +265,6 @@ def asd_edge8(pair: MaskPair) -> float | None:
     from medbench.metrics.masks.pixel_sets import pixel_set_distances
 
     if pair.reference.ndim != 2:
-        raise MedbenchError("metric.shape", "asd.edge8 is defined on 2-D frames only.")
+        raise MedbenchError("metric.shape", "asd.edge8 is defined on 2-D frames only.", "Give one frame.")
     masks = (np.ascontiguousarray(mask).view(np.uint8) for mask in (pair.reference, pair.prediction))
     return pixel_set_distances(*masks).average_surface

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.metrics.arguments import check_choice
 from medbench.metrics.masks.banded import BandedObjects, MaskRows, bands
 from medbench.metrics.masks.components import Labels, components, overlap_table
 from medbench.metrics.masks.hole_contours import Box, Contour, hole_contours
@@ -109,7 +110,8 @@ def detect(
         rule: ``"clean"``, ``"contour"`` or ``"official"``.
 
     Raises:
-        MedbenchError: ``metric.shape`` for a contour rule on an array that is not 2-D.
+        MedbenchError: ``metric.option`` for another rule, ``metric.shape`` for a contour rule on an array
+            that is not 2-D.
 
     >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
     >>> b = np.zeros((30, 30), bool); b[3:9, 4:10] = True
@@ -117,6 +119,7 @@ def detect(
     >>> detection.n_true_positive, detection.n_false_negative, round(detection.f1, 4)
     (1, 1, 0.6667)
     """
+    check_choice(rule, "rule", get_args(Rule))
     own, other = _traced(reference), _traced(prediction)
     if rule == "clean":
         return _by_components(own, other, threshold)

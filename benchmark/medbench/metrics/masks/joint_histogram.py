@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arrays import Array, Box, Label, bounding_box, labels_of, union_box
+from medbench.metrics.arguments import Array, Label
+from medbench.metrics.arrays import Box, bounding_box, labels_of, union_box
 from medbench.metrics.masks.overlap import Overlap
 
 Counts = npt.NDArray[np.int64]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from medbench.metrics.arrays import Array, Label, Mask, Spacing, as_mask, some_element, whole_numbers
+from medbench.metrics.arguments import Array, Label
+from medbench.metrics.arrays import Mask, Spacing, as_mask, some_element, whole_numbers
 from medbench.metrics.masks.joint_histogram import joint_histogram
 from medbench.metrics.masks.pair import MaskPair
 

@@ -11,15 +11,12 @@ from typing import Any
 import numpy as np
 
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, some_element, union_box
+from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, check_spacing, some_element, union_box
 from medbench.metrics.masks.overlap import Overlap, overlap_of_masks
 from medbench.metrics.masks.surface import SurfacePair
 
 MARGIN = 8
 """Rows of the image that a pair cut to its objects keeps around them, as far as the image goes."""
-
-
-_NOTHING = np.zeros(0, np.bool_)
 
 
 class MaskPair:
@@ -38,6 +35,9 @@ class MaskPair:
         overlap: counts, if the caller has them already.
         shape: shape of the image when the masks are a part of it.
         workers: threads for the two directions of a distance.
+
+    Raises:
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.spacing``.
     """
 
     def __init__(
@@ -50,14 +50,35 @@ class MaskPair:
         shape: tuple[int, ...] | None = None,
         workers: int = 1,
     ) -> None:
-        self.spacing = spacing
-        self.workers = workers
-        self.shape = shape or np.shape(reference)
-        self._read: Callable[[], tuple[Mask, Mask]] = lambda: (reference, prediction)
-        self._box: Box | None = None
-        self._kept: dict[Hashable, Any] = {}
+        for role, mask in (("reference", reference), ("prediction", prediction)):
+            if not isinstance(mask, np.ndarray) or mask.dtype.kind != "b":
+                raise MedbenchError(
+                    "metric.array",
+                    f"The {role} of a MaskPair is no boolean array.",
+                    "Give array > 0; medbench.score takes other arrays as they are.",
+                )
+        if reference.shape != prediction.shape:
+            raise MedbenchError(
+                "metric.shape",
+                f"The reference has shape {reference.shape}, the prediction {prediction.shape}.",
+                "Resample the prediction to the reference's grid, or check the order of the axes.",
+            )
+        steps = None if spacing is None else check_spacing(spacing, reference.ndim)
+        self._begin(lambda: (reference, prediction), None, shape or reference.shape, steps, workers)
         if overlap is not None:
             self.__dict__["overlap"] = overlap
+
+    def _begin(
+        self,
+        read: Callable[[], tuple[Mask, Mask]],
+        box: Box | None,
+        shape: tuple[int, ...],
+        spacing: Spacing | None,
+        workers: int,
+    ) -> None:
+        self._read, self._box, self.shape = read, box, shape
+        self.spacing, self.workers = spacing, workers
+        self._kept: dict[Hashable, Any] = {}
 
     @classmethod
     def of_box(
@@ -80,8 +101,9 @@ class MaskPair:
             overlap: counts in the whole image.
             workers: threads for the two directions of a distance.
         """
-        pair = cls(_NOTHING, _NOTHING, spacing, overlap=overlap, shape=shape, workers=workers)
-        pair._read, pair._box = read, box
+        pair = cls.__new__(cls)
+        pair._begin(read, box, shape, spacing, workers)
+        pair.__dict__["overlap"] = overlap
         return pair
 
     @classmethod
@@ -151,14 +173,13 @@ class MaskPair:
 
     @cached_property
     def surfaces(self) -> SurfacePair:
-        """Surfaces and their distances."""
-        if self.spacing is None:
-            raise MedbenchError(
-                "metric.spacing",
-                "A distance needs the spacing of the array.",
-                'Pass spacing=(…) in mm, one number per array axis, or spacing="pixel".',
-            )
-        return SurfacePair(*self._read(), self.spacing, workers=self.workers, boxed=self._box is not None)
+        """Surfaces and their distances.
+
+        Raises:
+            MedbenchError: ``metric.spacing``.
+        """
+        steps = self.spacing or check_spacing(None, len(self.shape))
+        return SurfacePair(*self._read(), steps, workers=self.workers, boxed=self._box is not None)
 
     @property
     def diagonal(self) -> float:

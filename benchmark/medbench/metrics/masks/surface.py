@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.errors import MedbenchError
 from medbench.core.machine import is_held_to_one_thread
 from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, first_axis_is_nearest, union_box
 from medbench.metrics.masks.nearest import MARGIN, nearest_distances
@@ -117,7 +118,9 @@ class SurfacePair:
         else:
             own, other = self._boxes
             if own is None or other is None:
-                raise ValueError("a surface distance needs two non-empty masks")
+                raise MedbenchError(
+                    "metric.shape", "A surface distance needs two masks with an object.", "Leave it out."
+                )
             box = union_box(own, other)
             masks = masks[0][box], masks[1][box]
         grid = np.zeros((2, *(side + 2 * _PAD for side in masks[0].shape)), np.bool_)
@@ -166,7 +169,11 @@ class SurfacePair:
         """Between surface elements on the corners of the lattice, with their sizes (2-D and 3-D)."""
         ndim = len(self.spacing)
         if ndim not in (2, 3):
-            raise ValueError("surface elements are defined for 2-D and 3-D masks")
+            raise MedbenchError(
+                "metric.shape",
+                f"Surface elements are defined for 2-D and 3-D masks, not for {ndim}-D ones.",
+                "Choose a definition by voxels, such as hd95.pooled.",
+            )
         full = 2 ** (2**ndim) - 1
         codes = [neighbour_codes(mask) for mask in self._padded]
         corners = np.zeros((2, *(side + 1 for side in codes[0].shape)), np.bool_)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.metrics.arguments import check_choice
 from medbench.metrics.arrays import Spacing
 
 
@@ -12,7 +14,9 @@ def biometry(reference: Any, prediction: Any, *, value: str) -> Score:
     """One entry of :func:`medbench.metrics.official.intrapartum.biometry_scores`."""
     from medbench.metrics.official.intrapartum import biometry_scores
 
-    return biometry_scores(reference, prediction)[value]
+    scores = biometry_scores(reference, prediction)
+    check_choice(value, "value", scores)
+    return scores[value]
 
 
 def psfhs(reference: Any, prediction: Any) -> Score:
@@ -28,13 +32,18 @@ def psfhs(reference: Any, prediction: Any) -> Score:
 
 def head_circumference(reference: Any, prediction: Any, *, value: str, spacing: Spacing) -> Score:
     """One entry of :func:`medbench.metrics.tasks.biometry.head_circumference_scores`, for square pixels."""
-    from medbench.core.errors import MedbenchError
     from medbench.metrics.tasks.biometry import head_circumference_scores
 
+    if len(spacing) != 2:
+        raise MedbenchError(
+            "metric.shape", f"Head circumference needs 2-D masks, not {len(spacing)}-D.", "Give one image."
+        )
     if spacing[0] != spacing[1]:
         raise MedbenchError(
             "metric.spacing",
             f"Head circumference needs square pixels, got {spacing[0]} x {spacing[1]} mm.",
             "Measure at the image's original size: resizing changes the pixels' shape.",
         )
-    return head_circumference_scores(reference, prediction, pixel_size_mm=spacing[0])[value]
+    scores = head_circumference_scores(reference, prediction, pixel_size_mm=spacing[0])
+    check_choice(value, "value", scores)
+    return scores[value]

@@ -23,6 +23,8 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.metrics.arguments import Array
+from medbench.metrics.arrays import same_shape
 from medbench.metrics.masks.pixel_sets import (
     Mask,
     PixelSetDistances,
@@ -47,16 +49,18 @@ _REASON_REFERENCE_EMPTY = "the reference structure is empty and the prediction i
 _REASON_FULL = "a structure that fills the frame has no edge"
 
 
-def _label_map(labels: npt.ArrayLike, role: str) -> Mask:
-    array = np.asarray(labels)
-    if array.ndim != 2:
-        raise MedbenchError("metric.shape", f"The {role} must be a 2-D label map, got shape {array.shape}.")
+def _label_map(array: Array, role: str) -> Mask:
     if array.dtype != np.uint8:
-        narrow = array.astype(np.uint8)
+        with np.errstate(invalid="ignore"):
+            narrow = array.astype(np.uint8)
         if not np.array_equal(narrow, array):
-            raise MedbenchError("metric.labels", f"The {role} holds values outside 0, 1, 2.")
+            raise MedbenchError(
+                "metric.labels",
+                f"The {role} holds values outside 0, 1, 2.",
+                "Take the argmax of probabilities; 1 is the symphysis, 2 the head.",
+            )
         array = narrow
-    if array.size and array.max() > FETAL_HEAD:
+    if array.max() > FETAL_HEAD:
         raise MedbenchError(
             "metric.labels",
             f"The {role} holds the value {int(array.max())}; labels are 0, 1 (symphysis) and 2 (head).",
@@ -66,12 +70,14 @@ def _label_map(labels: npt.ArrayLike, role: str) -> Mask:
 
 
 def _pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Mask, Mask]:
-    first, second = _label_map(reference, "reference"), _label_map(prediction, "prediction")
-    if first.shape != second.shape:
+    first, second = same_shape(reference, prediction)
+    if first.ndim != 2:
         raise MedbenchError(
-            "metric.shape", f"The reference has shape {first.shape}, the prediction {second.shape}."
+            "metric.shape",
+            f"Reference and prediction are no 2-D label maps: their shape is {first.shape}.",
+            "Give one frame, (height, width).",
         )
-    return first, second
+    return _label_map(first, "reference"), _label_map(second, "prediction")
 
 
 def _scores_of(distances: PixelSetDistances) -> tuple[Score, Score, Score]:
@@ -100,7 +106,7 @@ def segmentation_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
         ``dice_ps``, ``hd_ps``, ``asd_ps`` and the same for ``fh`` and ``all``; distances in pixels.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.labels``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.labels``.
 
     >>> frame = np.zeros((32, 32), np.uint8); frame[4:8, 4:12] = 1; frame[14:30, 10:26] = 2
     >>> moved = np.roll(frame, 2, axis=1)
@@ -146,6 +152,9 @@ def ellipse_score(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Score:
         reference: 2-D label map, 1 pubic symphysis, 2 fetal head; any size.
         prediction: a label map of the same image.
 
+    Raises:
+        MedbenchError: as :func:`segmentation_scores`.
+
     >>> rows, columns = np.mgrid[:120, :160]
     >>> frame = np.where((rows - 25) ** 2 / 64 + (columns - 50) ** 2 / 900 < 1, 1, 0)
     >>> frame[(rows - 80) ** 2 / 900 + (columns - 90) ** 2 / 1600 < 1] = 2
@@ -154,7 +163,11 @@ def ellipse_score(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Score:
     >>> ellipse_score(frame, frame * 0).status
     'failed'
     """
-    return _ellipse_difference(*(_measured(aop_ellipse, labels) for labels in (reference, prediction)))
+    return _ellipse_score(_pair(reference, prediction))
+
+
+def _ellipse_score(frames: tuple[Mask, Mask]) -> Score:
+    return _ellipse_difference(*(_measured(aop_ellipse, labels) for labels in frames))
 
 
 def _ellipse_difference(reference: Any, prediction: Any) -> Score:
@@ -179,6 +192,9 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
         contour rule there is then no value (the official program raises), for the ellipse rule the missing
         angle counts as 0, as the organisers of PSFHS 2023 count it.
 
+    Raises:
+        MedbenchError: as :func:`segmentation_scores`.
+
     >>> frame = np.zeros((40, 60), np.uint8); frame[5:8, 10:30] = 1; frame[20:36, 24:44] = 2
     >>> scores = biometry_scores(frame, frame)
     >>> scores["aop_contour"].value, scores["hsd"].value
@@ -186,11 +202,12 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
     >>> biometry_scores(frame, frame * 0)["hsd"].status
     'failed'
     """
-    contours = [_measured(aop_contour, labels) for labels in (reference, prediction)]
+    frames = _pair(reference, prediction)
+    contours = [_measured(aop_contour, labels) for labels in frames]
     return {
         "aop_contour": absolute_difference(*(_attribute(contour, "aop") for contour in contours)),
         "hsd": absolute_difference(*(_attribute(contour, "hsd") for contour in contours)),
-        "aop_ellipse": ellipse_score(reference, prediction),
+        "aop_ellipse": _ellipse_score(frames),
     }
 
 

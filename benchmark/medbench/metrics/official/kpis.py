@@ -12,9 +12,46 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask
+from medbench.metrics.arguments import Array, numbers
+from medbench.metrics.arrays import Mask, as_mask, same_shape
 
 FULL = 255
+
+
+def grey_values(reference: npt.ArrayLike) -> Array:
+    """A grey mask, 0 to 255, of any type of number.
+
+    Raises:
+        MedbenchError: ``metric.array``, ``metric.not_finite``, or ``metric.labels`` for other values.
+
+    >>> grey_values([[0, 255]]).tolist()
+    [[0, 255]]
+    """
+    grey = numbers(reference, "reference", finite=True)
+    if grey.dtype != np.uint8 and grey.size and not (grey.min() >= 0 and grey.max() <= FULL):
+        raise MedbenchError(
+            "metric.labels",
+            f"The reference holds {float(grey.min()):g} to {float(grey.max()):g}, a grey mask 0 to 255.",
+            "Give the mask as its file stores it.",
+        )
+    return grey
+
+
+def grey_pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Mask]:
+    """A grey reference and a binary prediction of one image, whose sizes may differ.
+
+    Raises:
+        MedbenchError: as :func:`grey_values`, ``metric.shape`` for what is no image, or ``metric.labels`` for
+            a prediction that is no binary mask.
+    """
+    grey, answer = grey_values(reference), numbers(prediction, "prediction")
+    if grey.ndim != 2 or answer.ndim != 2 or not grey.size or not answer.size:
+        raise MedbenchError(
+            "metric.shape",
+            f"The reference has shape {grey.shape}, the prediction {answer.shape}.",
+            "Give masks of one image, (height, width).",
+        )
+    return grey, as_mask(answer, None, "prediction")
 
 
 def dice_of_largest_value(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:
@@ -28,17 +65,15 @@ def dice_of_largest_value(reference: npt.ArrayLike, prediction: npt.ArrayLike) -
         prediction: binary mask of the same shape.
 
     Raises:
-        MedbenchError: ``metric.shape``.
+        MedbenchError: as :func:`grey_values`, ``metric.shape``, or ``metric.labels`` for a prediction that is
+            no binary mask.
 
     >>> dice_of_largest_value([[0, 250, 255, 255]], [[0, 1, 1, 1]])
     0.8
     """
-    grey, mask = np.asarray(reference), np.asarray(prediction) != 0
-    if grey.shape != mask.shape:
-        raise MedbenchError(
-            "metric.shape", f"The reference has shape {grey.shape}, the prediction {mask.shape}."
-        )
-    if grey.size == 0 or grey.max() == grey.min():
+    grey, answer = same_shape(grey_values(reference), prediction)
+    mask = as_mask(answer, None, "prediction")
+    if grey.max() == grey.min():
         return None
     inside = grey == grey.max()
     return float(2 * (inside & mask).sum() / (inside.sum() + mask.sum()))
@@ -122,12 +157,12 @@ def slide_dice_official(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
         The Dice coefficient; 1 when nothing is left in either mask.
 
     Raises:
-        MedbenchError: ``metric.shape``.
+        MedbenchError: as :func:`dice_of_largest_value`.
 
     >>> slide_dice_official([[0, 254, 255, 255]], [[0, 1, 1, 1]])
     0.8
     """
-    grey, mask = np.asarray(reference, np.uint8), np.asarray(prediction) != 0
+    grey, mask = grey_pair(reference, prediction)
     height, width = grey.shape
     if mask.shape == grey.shape:
         inside = grey == FULL
@@ -135,7 +170,9 @@ def slide_dice_official(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
         inside = full_after_halving(grey, first_row=0, rows=(0, mask.shape[0]), shape=(height, width))
     else:
         raise MedbenchError(
-            "metric.shape", f"The reference has shape {grey.shape}, the prediction {mask.shape}."
+            "metric.shape",
+            f"The reference has shape {grey.shape}, the prediction {mask.shape}.",
+            "Give the prediction at the size of the reference, or at half of it.",
         )
     total = int(inside.sum()) + int(mask.sum())
     return 2 * int((inside & mask).sum()) / total if total else 1.0

@@ -14,7 +14,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arrays import Array, Spacing, same_shape, whole_numbers
+from medbench.metrics.arguments import Array, check_choice
+from medbench.metrics.arrays import Spacing, same_shape, whole_numbers
 from medbench.metrics.masks.components import Labels, boxes, widened
 from medbench.metrics.official.lesions import (
     LESION_RULES,
@@ -110,7 +111,7 @@ def gli_2024_reports(
         tolerances: in mm, for the surface Dice.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.labels``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.labels``.
 
     >>> labels = np.zeros((20, 20, 20), np.uint8); labels[4:10, 4:10, 4:10] = 2; labels[6:9, 6:9, 6:9] = 3
     >>> reports = gli_2024_reports(labels, labels, (1.0, 1.0, 1.0))
@@ -139,5 +140,7 @@ def tissue_score(
     reference: npt.ArrayLike, prediction: npt.ArrayLike, *, tissue: str, value: str, spacing: Spacing
 ) -> float:
     """One number of :func:`gli_2024_reports`: ``dice``, ``hd95`` in mm, or ``nsd`` within 1 mm."""
+    check_choice(tissue, "tissue", (*REGIONS, *TISSUES))
+    check_choice(value, "value", ("dice", "hd95", "nsd"))
     report = gli_2024_reports(reference, prediction, spacing, tolerances=(1.0,))[tissue]
     return {"dice": report.dice, "hd95": report.hd95, "nsd": report.nsd(1.0)}[value]

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
+from medbench.metrics.arrays import Mask, Spacing, bounding_box, check_spacing, union_box
 from medbench.metrics.masks import definitions
 from medbench.metrics.masks.components import Labels, boxes, components, joined_box, widened
 from medbench.metrics.masks.pair import MaskPair
@@ -270,16 +270,13 @@ def nsd_lesionwise(pair: MaskPair, *, rule: str, tolerance: float) -> float:
 
 
 def _of_pair(pair: MaskPair, rule: str, tolerances: tuple[float, ...] = ()) -> LesionReport:
-    if pair.spacing is None:
-        raise MedbenchError(
-            "metric.spacing", "Lesion-wise scores need the spacing.", "Pass spacing=(…) in mm."
-        )
+    steps = check_spacing(pair.spacing, len(pair.shape))
     report: LesionReport = pair.once(
         ("lesions", rule, tolerances),
         lambda: lesion_report(
             pair.reference,
             pair.prediction,
-            pair.spacing,  # type: ignore[arg-type]
+            steps,
             rule,
             tolerances=tolerances,
             image_shape=pair.shape,

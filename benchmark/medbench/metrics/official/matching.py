@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
+from medbench.metrics.arrays import Mask, Spacing, bounding_box, check_spacing, union_box
 from medbench.metrics.masks import definitions
 from medbench.metrics.masks.components import Labels, boxes, components, joined_box, overlap_table
 from medbench.metrics.masks.pair import MaskPair
@@ -173,11 +172,10 @@ def _measured(pair: MaskPair, size: float) -> Match:
 
 
 def _matching_of(pair: MaskPair, *, faithful: bool) -> Matching:
-    if pair.spacing is None:
-        raise MedbenchError("metric.spacing", "BraTS 2025 needs the spacing.", "Pass spacing=(…) in mm.")
+    steps = check_spacing(pair.spacing, len(pair.shape))
     matching: Matching = pair.once(
         ("brats2025", faithful),
-        lambda: match_instances(pair.reference, pair.prediction, pair.spacing, faithful=faithful),
+        lambda: match_instances(pair.reference, pair.prediction, steps, faithful=faithful),
     )
     return matching
 

@@ -25,6 +25,8 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.metrics.arguments import numbers
+from medbench.metrics.arrays import as_mask, same_shape
 
 Point = tuple[int, int]
 Points = npt.NDArray[np.int64]
@@ -73,9 +75,10 @@ class Ellipse:
 
 
 def _plane(labels: npt.ArrayLike) -> npt.NDArray[Any]:
-    array = np.asarray(labels)
+    array = numbers(labels, "label map")
     if array.ndim != 2:
-        raise MedbenchError("metric.shape", f"Biometry needs a 2-D label map, got shape {array.shape}.")
+        words = f"Biometry needs a 2-D label map, got shape {array.shape}."
+        raise MedbenchError("metric.shape", words, "Give one frame, (height, width).")
     return array
 
 
@@ -241,7 +244,7 @@ def fitted_ellipse(mask: npt.ArrayLike, *, simplify: bool = True) -> Ellipse | N
     """
     import cv2
 
-    contour = _longest_contour(_plane(mask).astype(np.bool_))
+    contour = _longest_contour(as_mask(_plane(mask), None, "mask"))
     if contour is None:
         return None
     points = cv2.approxPolyDP(contour, 1, True) if simplify else contour
@@ -370,12 +373,19 @@ def head_circumference_scores(
 ) -> dict[str, Score]:
     """HC18: ``df_mm`` = predicted minus reference circumference, and ``adf_mm`` its absolute value.
 
+    Raises:
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.labels`` for other than two masks.
+
     >>> rows, columns = np.mgrid[:100, :100]
     >>> disk = (rows - 50) ** 2 + (columns - 50) ** 2 <= 40 ** 2
     >>> head_circumference_scores(disk, disk, pixel_size_mm=0.2)["adf_mm"].value
     0.0
     """
-    values = [_head(mask, pixel_size_mm) for mask in (reference, prediction)]
+    both = same_shape(reference, prediction)
+    values = [
+        _head(as_mask(mask, None, role), pixel_size_mm)
+        for mask, role in zip(both, ("reference", "prediction"), strict=True)
+    ]
     score = absolute_difference(*values)
     if score.status != "ok":
         return {"df_mm": score, "adf_mm": score}

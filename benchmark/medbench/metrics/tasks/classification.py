@@ -20,6 +20,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
 from medbench.core.text import counted
+from medbench.metrics.arguments import numbers
 from medbench.metrics.arrays import ratio
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +28,7 @@ _CHUNK_ELEMENTS = 1 << 21
 
 
 def _reference(reference: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    labels = np.asarray(reference)
+    labels = numbers(reference, "reference")
     if labels.ndim != 1 or labels.size == 0:
         raise MedbenchError(
             "metric.shape", f"Reference labels must be a non-empty vector, got shape {labels.shape}."
@@ -39,15 +40,13 @@ def _reference(reference: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def _scores(prediction: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
-    scores = np.asarray(prediction)
+    scores = numbers(prediction, "prediction", finite=True)
     if scores.shape not in ((n,), (n, 2)):
         raise MedbenchError(
             "metric.shape",
             f"The prediction has shape {scores.shape}, the reference has {counted(n, 'label')}.",
             f"Give class scores of shape ({n}, 2) or one number per label, shape ({n},).",
         )
-    if not np.isfinite(scores).all():
-        raise MedbenchError("metric.not_finite", "The prediction holds NaN or infinity.")
     return scores
 
 
@@ -71,7 +70,7 @@ def _ranks(prediction: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
 
 
 def _weights(weights: npt.ArrayLike, n: int) -> Floats:
-    array = np.asarray(weights, dtype=np.float64)
+    array = np.asarray(numbers(weights, "row of weights"), dtype=np.float64)
     if array.ndim < 1 or array.shape[-1] != n:
         raise MedbenchError("metric.shape", f"Weights must have shape (..., {n}), got {array.shape}.")
     if array.size and not array.min() >= 0:
@@ -111,7 +110,8 @@ def accuracy(
         weights: non-negative, shape ``(..., n)``.
 
     Raises:
-        MedbenchError: ``metric.shape``, ``metric.labels``, ``metric.not_finite`` or ``metric.weights``.
+        MedbenchError: ``metric.array``, ``metric.shape``, ``metric.labels``, ``metric.not_finite`` or
+            ``metric.weights``.
 
     >>> accuracy([0, 1, 1], [[.9, .1], [.5, .5], [.2, .8]]).value
     0.6666666666666666

@@ -6,7 +6,7 @@ Boxes are ``(x1, y1, x2, y2)``. A detection is compared by falling score, equal 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
 from medbench.core.score import Score
 from medbench.core.text import counted
+from medbench.metrics.arguments import check_choice, numbers
 from medbench.metrics.tasks.ranked_boxes import (
     COCO_THRESHOLDS,
     Floats,
@@ -25,26 +26,55 @@ from medbench.metrics.tasks.ranked_boxes import (
 )
 
 
-def _checked(reference: Sequence[Boxes], prediction: Sequence[Boxes]) -> list[tuple[Boxes, Boxes]]:
+def checked_boxes(reference: Any, prediction: Any) -> list[tuple[Boxes, Boxes]]:
+    """Reference and prediction of every image, of one type each.
+
+    Args:
+        reference: one :class:`medbench.core.sample.Boxes` an image.
+        prediction: as many.
+
+    Raises:
+        MedbenchError: ``metric.array``, ``metric.shape``, ``metric.not_finite``, or ``metric.boxes`` for
+            boxes that end before they begin.
+    """
+    for side, name in ((reference, "reference"), (prediction, "prediction")):
+        if not isinstance(side, Sequence) or not all(isinstance(boxes, Boxes) for boxes in side):
+            raise MedbenchError(
+                "metric.array",
+                f"The {name} is no list of Boxes, one an image.",
+                "medbench.core.sample.Boxes holds corners, scores and classes of an image.",
+            )
     if len(reference) != len(prediction):
         raise MedbenchError(
             "metric.shape",
             f"The reference is of {counted(len(reference), 'image')}, the prediction of {len(prediction)}.",
+            "Give one Boxes an image on either side, an empty one where there is no box.",
         )
     pairs = zip(reference, prediction, strict=True)
-    return [(_plain(truth, number), _plain(guess, number)) for number, (truth, guess) in enumerate(pairs)]
+    return [
+        (_plain(truth, f"reference of image {number}"), _plain(guess, f"prediction of image {number}"))
+        for number, (truth, guess) in enumerate(pairs)
+    ]
 
 
-def _plain(boxes: Boxes, number: int) -> Boxes:
-    corners = np.asarray(boxes.corners, np.float64).reshape(-1, 4)
-    scores, classes = np.asarray(boxes.scores, np.float64).reshape(-1), np.asarray(boxes.classes).reshape(-1)
-    if len(classes) != len(corners) or len(scores) != len(corners):
+def _plain(boxes: Boxes, name: str) -> Boxes:
+    corners, scores = (
+        numbers(values, name, finite=True).astype(np.float64) for values in (boxes.corners, boxes.scores)
+    )
+    classes = numbers(boxes.classes, name).reshape(-1)
+    scores = scores.reshape(-1)
+    if corners.size != 4 * len(classes) or len(scores) != len(classes):
         raise MedbenchError(
-            "metric.shape", f"Image {number}: boxes, classes and scores differ in number.",
+            "metric.shape", f"The {name}: boxes, classes and scores differ in number.",
             "Every box needs a class and a score; those of a reference are made by Boxes.of_reference.",
         )  # fmt: skip
-    if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
-        raise MedbenchError("metric.not_finite", f"Image {number}: a corner or a score is NaN or infinite.")
+    corners = corners.reshape(-1, 4)
+    if (corners[:, 2:] < corners[:, :2]).any():
+        raise MedbenchError(
+            "metric.boxes",
+            f"The {name}: a box ends before it begins.",
+            "Corners are left, top, right, bottom; add width and height to left and top.",
+        )
     return Boxes(corners, scores, classes)
 
 
@@ -110,7 +140,7 @@ def _voc_precisions(
 def _ranked(
     reference: Sequence[Boxes], prediction: Sequence[Boxes], thresholds: Sequence[float], most: int
 ) -> RankedBoxes:
-    pairs = _checked(reference, prediction)
+    pairs = checked_boxes(reference, prediction)
     return RankedBoxes.of([match_boxes(*pair, thresholds, most) for pair in pairs], thresholds)
 
 
@@ -136,7 +166,7 @@ def coco_map(
         skip_empty: leave out images without a reference box or without a detection, which COCO counts.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+        MedbenchError: as :func:`checked_boxes`.
 
     >>> truth = [Boxes.of_reference([[0, 0, 10, 10]], [1])]
     >>> guess = [Boxes(np.array([[0, 0, 10, 7]]), np.array([0.9]), np.array([1]))]
@@ -166,7 +196,7 @@ def coco_recall(
         max_detections: the best-scored detections of each class that count, per image.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+        MedbenchError: as :func:`checked_boxes`.
     """
     ranking = _ranked(reference, prediction, thresholds, max_detections)
     value = float(ranking.mean_recall(thresholds, np.ones(ranking.images), max_detections))
@@ -177,13 +207,13 @@ def mean_image_precision(reference: Sequence[Boxes], prediction: Sequence[Boxes]
     """Mean over images of :func:`medbench.metrics.tasks.ranked_boxes.image_precision`.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+        MedbenchError: as :func:`checked_boxes`.
 
     >>> nothing = Boxes.of_reference([], [])
     >>> mean_image_precision([nothing], [Boxes(np.array([[0, 0, 9, 9]]), np.array([0.25]), np.array([0]))])
     Score(value=0.75, status='ok', reason='')
     """
-    values = [image_precision(match_boxes(*pair)) for pair in _checked(reference, prediction)]
+    values = [image_precision(match_boxes(*pair)) for pair in checked_boxes(reference, prediction)]
     return Score(float(np.mean(values))) if values else Score.undefined("there is no image")
 
 
@@ -205,15 +235,16 @@ def voc_map(
         inclusive: corners are pixel indices, as in the VOC development kit.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+        MedbenchError: as :func:`checked_boxes`.
 
     >>> truth = [Boxes.of_reference([[0, 0, 9, 9], [20, 20, 29, 29]], [1, 1])]
     >>> guess = [Boxes(np.array([[0, 0, 9, 9]]), np.array([0.9]), np.array([1]))]
     >>> voc_map(truth, guess)
     0.5
     """
+    check_choice(interpolation, "interpolation", ("area", "eleven_points"))
     precisions = _voc_precisions(
-        _checked(reference, prediction),
+        checked_boxes(reference, prediction),
         threshold,
         _voc_area if interpolation == "area" else _voc_eleven,
         inclusive,

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.metrics.arguments import check_choice, numbers
 from medbench.metrics.arrays import ratio
 from medbench.metrics.tasks import classification
 
@@ -45,15 +46,12 @@ class Answers:
         """Answers from class indices ``(images,)`` and confidences ``(images, classes)``.
 
         Raises:
-            MedbenchError: ``metric.shape``, ``metric.labels`` or ``metric.not_finite``.
+            MedbenchError: ``metric.array``, ``metric.shape``, ``metric.labels`` or ``metric.not_finite``.
         """
-        indices, confidences = np.asarray(reference), np.asarray(prediction, np.float64)
-        if (
-            indices.ndim != 1
-            or indices.size == 0
-            or confidences.ndim != 2
-            or len(confidences) != indices.size
-        ):
+        indices = numbers(reference, "reference")
+        confidences = numbers(prediction, "prediction", finite=True).astype(np.float64, copy=False)
+        due = (*indices.shape, confidences.shape[-1] if confidences.ndim else 0)
+        if indices.ndim != 1 or confidences.shape != due or not confidences.size:
             raise MedbenchError(
                 "metric.shape",
                 f"Reference and prediction have shapes {indices.shape} and {confidences.shape}.",
@@ -62,8 +60,6 @@ class Answers:
         count = confidences.shape[1]
         if not np.isin(indices, range(count)).all():
             raise MedbenchError("metric.labels", f"Reference classes must be 0 to {count - 1}.")
-        if not np.isfinite(confidences).all():
-            raise MedbenchError("metric.not_finite", "The prediction holds NaN or infinity.")
         one_hot = np.eye(count, dtype=bool)
         return cls(one_hot[indices.astype(int)], confidences, one_hot[confidences.argmax(axis=1)])
 
@@ -167,16 +163,17 @@ def class_metric(
         of: index of one class; ``None`` for the mean over classes.
 
     Raises:
-        MedbenchError: ``metric.shape``, ``metric.labels``, ``metric.not_finite``, or ``metric.option`` for a
-            class that the prediction does not have.
+        MedbenchError: as :meth:`Answers.of`, or ``metric.option`` for another value and for a class that the
+            prediction does not have.
 
     >>> confidences = [[.8, .1, .1], [.3, .4, .3], [.5, .2, .3], [.1, .1, .8]]
     >>> class_metric([0, 1, 2, 2], confidences, value="sensitivity")
     Score(value=0.8333333333333334, status='ok', reason='')
     """
+    check_choice(value, "value", ("accuracy", *BY_CLASS))
     answers = Answers.of(reference, prediction)
-    if of is not None and not 0 <= of < answers.confidences.shape[1]:
-        raise MedbenchError("metric.option", f"There is no class {of}.", "Classes count from 0.")
+    if of is not None:
+        check_choice(of, "class", range(answers.confidences.shape[1]))
     number = float(figure(answers, value, of, np.ones(len(answers.reference))))
     return (
         Score.undefined(REASONS.get(value, "the class does not occur")) if np.isnan(number) else Score(number)
@@ -199,6 +196,8 @@ def margin(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Score:
     0.25
     """
     answers = Answers.of(reference, prediction)
+    if answers.confidences.shape[1] < 2:
+        raise MedbenchError("metric.shape", "A margin is between classes, the prediction has one.")
     own = answers.confidences[answers.reference]
     other = np.where(answers.reference, -np.inf, answers.confidences).max(axis=1)
     return Score(float((own - other).mean()))

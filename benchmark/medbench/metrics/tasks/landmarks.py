@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
+from medbench.metrics.arguments import check_choice, numbers
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +22,10 @@ DEGENERATE_DEGREES = 180.0
 
 
 def _pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Floats, Floats]:
-    points = np.asarray(reference, np.float64), np.asarray(prediction, np.float64)
+    points = (
+        numbers(reference, "reference", finite=True).astype(np.float64),
+        numbers(prediction, "prediction", finite=True).astype(np.float64),
+    )
     shapes = [each.shape for each in points]
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1:] != (2,) or not shapes[0][0]:
         raise MedbenchError(
@@ -29,8 +33,6 @@ def _pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Floats, 
             f"Reference and prediction have shapes {shapes[0]} and {shapes[1]}.",
             "Give the same number of points, (points, 2).",
         )
-    if not all(np.isfinite(each).all() for each in points):
-        raise MedbenchError("metric.not_finite", "Reference or prediction holds NaN or infinity.")
     return points
 
 
@@ -43,12 +45,15 @@ def radial_error(reference: npt.ArrayLike, prediction: npt.ArrayLike, of: int | 
         of: index of one landmark; ``None``: all.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+        MedbenchError: ``metric.array``, ``metric.shape``, ``metric.not_finite``, or ``metric.option`` for a
+            landmark that is not there.
 
     >>> radial_error([[0, 0], [10, 10]], [[3, 4], [10, 10]]).value
     2.5
     """
     due, points = _pair(reference, prediction)
+    if of is not None:
+        check_choice(of, "landmark", range(len(due)))
     distances = np.hypot(*(points - due).T)
     return Score(float(distances.mean() if of is None else distances[of]))
 
@@ -78,7 +83,7 @@ def angle_error(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Score:
         prediction: the same.
 
     Raises:
-        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.not_finite``.
 
     >>> angle_error([(0, 0), (-5, 0), (0, 7)], [(0, 0), (-5, 0), (7, 7)]).value
     45.0

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.metrics.arguments import numbers
 from medbench.metrics.tasks.temporal_segmentation import best_segmentations_of, change_penalties
 
 _COLUMNS, _COARSE_FRAMES, _COARSE_CHANGES, _PRUNE_EVERY = 128, 1000, 250, 8
@@ -40,13 +41,11 @@ def segment_features(
     >>> segment_features(np.repeat(np.eye(3), [4, 2, 5], axis=0), penalty=0.1)
     array([4, 6])
     """
-    frames = np.asarray(features, np.float64)
+    frames = np.asarray(numbers(features, "array of features", finite=True), np.float64)
     if frames.ndim != 2 or frames.size == 0:
         raise MedbenchError(
             "metric.shape", f"Features have the shape (frames, channels), not {frames.shape}."
         )
-    if not np.isfinite(frames).all():
-        raise MedbenchError("metric.not_finite", "Features hold NaN or infinity.", "Extract them again.")
     n = len(frames)
     most = n - 1 if max_changes is None else min(max_changes, n - 1)
     penalties = change_penalties(n, most, penalty)

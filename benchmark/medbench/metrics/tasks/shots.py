@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.text import counted
+from medbench.metrics.arguments import numbers
 
 Arithmetic = Literal["float32", "float64"]
 SUMMARY_SHARE = 0.15
@@ -35,7 +36,8 @@ def spread_scores(scores: npt.ArrayLike, picks: npt.ArrayLike, n_frames: int) ->
     >>> spread_scores([0.5, 1.0], [1, 3], 5)
     array([0. , 0.5, 0.5, 1. , 1. ], dtype=float32)
     """
-    values, places = np.asarray(scores, np.float32), np.asarray(picks)
+    values = numbers(scores, "row of scores", finite=True).astype(np.float32)
+    places = _whole(numbers(picks, "row of picks"), "picks")
     if values.ndim != 1 or values.shape != places.shape or values.size == 0:
         raise MedbenchError(
             "metric.shape",
@@ -69,7 +71,11 @@ def shot_scores(
     >>> shot_scores([0.57] * 4, [[0, 3]]), shot_scores([0.57] * 4, [[0, 3]], arithmetic="float32")
     (array([569]), array([570]))
     """
-    scores = np.asarray(frame_scores, np.float32)
+    scores = numbers(frame_scores, "row of scores", finite=True).astype(np.float32)
+    if scores.ndim != 1:
+        raise MedbenchError(
+            "metric.shape", f"Scores have the shape (frames,), not {scores.shape}.", "Give one a frame."
+        )
     shots = _shots(change_points, len(scores))
     means = np.array([scores[first : last + 1].mean() for first, last in shots], np.float32)
     thousandths: npt.NDArray[Any] = means.astype(arithmetic) * np.dtype(arithmetic).type(1000)
@@ -77,7 +83,7 @@ def shot_scores(
 
 
 def _shots(change_points: npt.ArrayLike, n_frames: int) -> npt.NDArray[Any]:
-    shots = np.asarray(change_points)
+    shots = _whole(numbers(change_points, "array of change points"), "change points")
     if shots.ndim != 2 or shots.shape[1] != 2 or len(shots) == 0:
         raise MedbenchError(
             "metric.shape",
@@ -93,6 +99,14 @@ def _shots(change_points: npt.ArrayLike, n_frames: int) -> npt.NDArray[Any]:
             "Are the change points of this video, with both ends inclusive?",
         )
     return shots
+
+
+def _whole(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    if array.dtype.kind not in "iu":
+        raise MedbenchError(
+            "metric.array", f"The {name} are no whole numbers but {array.dtype}.", "They count frames from 0."
+        )
+    return array
 
 
 def select_shots(values: npt.ArrayLike, weights: npt.ArrayLike, capacity: int) -> npt.NDArray[np.int64]:
@@ -117,7 +131,7 @@ def select_shots(values: npt.ArrayLike, weights: npt.ArrayLike, capacity: int) -
     >>> select_shots([0, 0, 0], [2, 2, 2], 4).tolist()
     [0]
     """
-    worth, sizes = np.asarray(values), np.asarray(weights)
+    worth, sizes = numbers(values, "row of values"), numbers(weights, "row of weights")
     _check_knapsack(worth, sizes, capacity)
     if sizes.sum() <= capacity:
         return np.arange(len(sizes))
@@ -145,7 +159,7 @@ def _check_knapsack(worth: npt.NDArray[Any], sizes: npt.NDArray[Any], capacity: 
             f"Values of shape {worth.shape} and weights of shape {sizes.shape} do not go together.",
             "Give one value and one weight a shot.",
         )
-    whole = all(np.issubdtype(numbers.dtype, np.integer) for numbers in (worth, sizes))
+    whole = all(array.dtype.kind in "iu" for array in (worth, sizes))
     if not whole or min(int(worth.min()), int(sizes.min()), capacity) < 0:
         raise MedbenchError(
             "summary.knapsack",

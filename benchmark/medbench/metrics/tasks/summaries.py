@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.text import counted
+from medbench.core.text import counted, first_line
+from medbench.metrics.arguments import check_choice, numbers
 
 Over = Literal["max", "mean"]
 _LONGEST_IN_PAIRS = 1000
@@ -21,7 +22,7 @@ SPARE_FRAMES = 2
 
 
 def _users(reference: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
-    users = np.atleast_2d(np.asarray(reference))
+    users = np.atleast_2d(numbers(reference, what))
     if users.ndim != 2 or users.size == 0:
         raise MedbenchError(
             "metric.shape", f"The {what} must have shape (users, frames), got {np.shape(reference)}."
@@ -49,7 +50,7 @@ def as_summary(values: npt.ArrayLike, what: str = "The summary") -> npt.NDArray[
     >>> as_summary([0.0, 1.0]).tolist()
     [False, True]
     """
-    summary = np.asarray(values)
+    summary = numbers(values, "summary")
     if summary.dtype == np.bool_:
         return summary
     wrong = ~np.isin(summary, (0, 1))
@@ -114,8 +115,10 @@ def f_measure(reference: npt.ArrayLike, prediction: npt.ArrayLike, *, over: Over
     >>> f_measure([[1, 1, 0, 0], [0, 0, 1, 1]], [1, 1, 0, 0], over="mean")
     0.5
     """
-    check_length(np.shape(np.atleast_2d(np.asarray(reference)))[-1], np.size(prediction))
-    values = f_measures(reference, prediction)
+    check_choice(over, "mean over annotators", ("max", "mean"))
+    users, summary = _users(reference, "annotators' summaries"), as_summary(prediction)
+    check_length(users.shape[1], summary.size)
+    values = f_measures(users, summary)
     return float(values.max() if over == "max" else values.mean())
 
 
@@ -139,7 +142,7 @@ def rank_correlation(
     0.9
     """
     users = _users(reference, "annotated scores")
-    scores = np.asarray(prediction, np.float64).reshape(-1)
+    scores = numbers(prediction, "row of predicted scores").reshape(-1)
     values = rank_correlations(users, scores[None], kind=kind)[0]
     there = np.isfinite(values)
     return float(values[there].mean()) if there.any() else None
@@ -164,16 +167,15 @@ def rank_correlations(
     >>> rank_correlations([[1, 2, 3], [3, 2, 1]], [[1, 5, 9]], kind="kendall")
     array([[ 1., -1.]])
     """
+    check_choice(kind, "rank correlation", ("kendall", "spearman"))
     users = np.asarray(_users(reference, "annotated scores"), np.float64)
-    scores = np.atleast_2d(np.asarray(prediction, np.float64))
+    values = numbers(prediction, "row of predicted scores", finite=True)
+    scores = np.atleast_2d(values.astype(np.float64, copy=False))
     if users.shape[1] != scores.shape[1]:
         raise MedbenchError(
             "metric.shape",
             f"The reference has {counted(users.shape[1], 'frame')}, the prediction {scores.shape[1]}.",
-        )
-    if not np.isfinite(scores).all():
-        raise MedbenchError(
-            "metric.not_finite", "The predicted scores hold NaN or infinity.", "Give one number a frame."
+            "Give one number a frame.",
         )
     return _taus(scores, users) if kind == "kendall" else _rhos(scores, users)
 
@@ -220,12 +222,13 @@ def over_random(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | 
         1 for a model that is no better than chance; ``None`` where random scores have 0.
 
     Raises:
-        MedbenchError: ``metric.shape``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.not_finite``.
 
     >>> over_random([0.2, 0.3], [0.4, 0.6])
     2.0
     """
-    chance, values = (np.asarray(each, np.float64).reshape(-1) for each in (reference, prediction))
+    chance = numbers(reference, "reference", finite=True).astype(np.float64).reshape(-1)
+    values = numbers(prediction, "prediction", finite=True).astype(np.float64).reshape(-1)
     if chance.shape != values.shape or chance.size == 0:
         raise MedbenchError("metric.shape", "Give one value a video, of random scores and of the model.")
     return float(values.mean() / chance.mean()) if chance.mean() > 0 else None
@@ -242,13 +245,28 @@ def spread_of_means(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> floa
         ``None`` for fewer than two groups.
 
     Raises:
-        MedbenchError: ``metric.shape``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.not_finite``.
 
     >>> spread_of_means(["fold1", "fold1", "fold2"], [0.2, 0.4, 0.5]).__round__(6)
     0.141421
     """
-    groups, values = np.asarray(reference).reshape(-1), np.asarray(prediction, np.float64).reshape(-1)
+    values = numbers(prediction, "prediction", finite=True).astype(np.float64).reshape(-1)
+    groups = _groups(reference)
     if groups.shape != values.shape or values.size == 0:
         raise MedbenchError("metric.shape", "Give one group and one value a case.")
     means = [values[groups == group].mean() for group in np.unique(groups)]
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
+
+
+def _groups(reference: Any) -> npt.NDArray[Any]:
+    """Groups by numbers or names, one a value."""
+    try:
+        groups = np.asarray(reference).reshape(-1)
+        np.unique(groups)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MedbenchError(
+            "metric.array",
+            f"The reference is no list of groups: {first_line(error)}",
+            "Give the number or the name of each value's group.",
+        ) from error
+    return groups

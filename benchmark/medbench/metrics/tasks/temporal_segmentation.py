@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.text import counted
+from medbench.metrics.arguments import numbers
 
 _UNREACHABLE = 1e101
 _FRAME_STEP = 15
@@ -50,13 +51,13 @@ def segment_scatter(kernel: npt.ArrayLike) -> npt.NDArray[np.float64]:
         Shape ``(n, n)``; 0 below the diagonal.
 
     Raises:
-        MedbenchError: ``metric.shape``.
+        MedbenchError: ``metric.array``, ``metric.shape`` or ``metric.not_finite``.
 
     >>> segment_scatter([[1, 0], [0, 1]])
     array([[0., 1.],
            [0., 0.]])
     """
-    matrix = np.asarray(kernel, np.float64)
+    matrix = np.asarray(numbers(kernel, "kernel", finite=True), np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
         raise MedbenchError(
             "metric.shape", f"A kernel has the shape (frames, frames), not {matrix.shape}.", "Give F @ F.T."
@@ -151,8 +152,9 @@ def kernel_temporal_segmentation(
     >>> kernel_temporal_segmentation(features @ features.T, penalty=0.1)
     array([4, 6])
     """
-    n = len(np.asarray(kernel))
-    segmentations = best_segmentations(kernel, n - 1 if max_changes is None else max_changes)
+    scatter = segment_scatter(kernel)
+    n = len(scatter)
+    segmentations = best_segmentations_of(scatter, n - 1 if max_changes is None else max_changes)
     penalties = change_penalties(n, len(segmentations.scatter) - 1, penalty)
     return segmentations.changes(int(np.argmin(segmentations.scatter / n + penalties)))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.models.renaming import rename_parameters
 
 TAKEN = 100.0
@@ -87,7 +88,7 @@ def check_sentences(count: int, num_clusters: int) -> None:
     if count < num_clusters:
         raise MedbenchError(
             "clusters.few_sentences",
-            f"A batch with {count} sentences cannot set {num_clusters} clusters.",
+            f"A batch with {counted(count, 'sentence')} cannot set {counted(num_clusters, 'cluster')}.",
             "Give a larger batch (--recipe-set batch_size=…) or fewer clusters (--set num_clusters=…).",
         )
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.models.cm_cgns.pretraining_network import Pairs, PretrainingNetwork
 from medbench.models.options import refuse_options
 
@@ -44,7 +45,7 @@ class ZeroShot(PretrainingNetwork):
             (
                 (
                     bool(prompts) and len(prompts) != num_classes,
-                    f"prompts are of {len(prompts)} classes, expected {num_classes}",
+                    f"prompts are of {counted(len(prompts), 'class', 'classes')}, expected {num_classes}",
                 ),
                 (any(not own for own in prompts), "prompts leave a class without any"),
             ),

@@ -12,7 +12,6 @@ from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
 Gathering = Literal["mean", "max", "min"]
-NO_SENTENCE = -1
 
 
 class TextEncoder(nn.Module):

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
+from medbench.core.files import read_bytes
+from medbench.core.machine import memory_bytes
 from medbench.core.text import first_line
+from medbench.models.checkpoint_files import refuse_damaged
 
 if TYPE_CHECKING:
     from torch import nn
 
 EMBEDDED = "medbench.json"
+_OTHER_FILES = ("model_path must not be empty", "external data")
+"""What onnxruntime says of weights in another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Exported:
         axes: 2 or 3, spatial; 0 where the file does not say.
         channels: of its input; 0 where the file leaves them open.
         side: of its input; 0 where the file leaves it open.
+        modalities: of its channels, with all names of each; empty where the file does not say.
     """
 
     contract: Mapping[str, Any] = field(default_factory=dict)
@@ -39,17 +45,20 @@ class Exported:
     axes: int = 0
     channels: int = 0
     side: int = 0
+    modalities: tuple[tuple[str, ...], ...] = ()
 
 
 def read_facts(path: Path) -> Exported:
     """Facts of the file's input.
 
     Raises:
-        MedbenchError: ``model.file`` for a file that cannot be read as its suffix says, ``model.axes`` for
-            inputs that are no batch of images or volumes, ``package.missing``.
+        MedbenchError: ``model.file`` for a file that cannot be read as its suffix says, or keeps its weights
+            in another one, ``weights.corrupt`` for a damaged archive, ``model.axes`` for inputs that are no
+            batch of images or volumes, ``package.missing``.
     """
     if path.suffix.lower() == ".onnx":
         return _of_onnx(path)
+    refuse_damaged(read_bytes(path, memory_bytes() // 2), path)
     extra = _extra_of_pt2(path) if path.suffix.lower() == ".pt2" else _extra_of_script(path)
     facts = _embedded(extra, path)
     return Exported(
@@ -57,7 +66,12 @@ def read_facts(path: Path) -> Exported:
         tuple(facts.get("classes", ())),
         str(facts.get("task", "label_map")),
         int(facts.get("axes", 0)),
+        modalities=_modalities(facts),
     )
+
+
+def _modalities(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(map(str, names)) for names in facts.get("modalities", ()))
 
 
 def _embedded(text: str | bytes, path: Path) -> dict[str, Any]:
@@ -66,6 +80,7 @@ def _embedded(text: str | bytes, path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(text)
         fits = isinstance(facts, dict) and isinstance(facts.get("contract", {}), dict)
+        fits = fits and all(isinstance(names, list) for names in facts.get("modalities", ()))
     except ValueError:
         fits = False
     if not fits:
@@ -82,10 +97,17 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
+    content = read_bytes(path, memory_bytes() // 2)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        if any(words in str(error).lower() for words in _OTHER_FILES):  # bytes lie in no folder beside others
+            raise MedbenchError(
+                "model.file",
+                f"{path}: keeps its weights in another file, which no hash of this one covers.",
+                f"Save it as one file: onnx.save(onnx.load('{path.name}'), 'whole.onnx').",
+            ) from error
         raise _unreadable(path, error) from error
 
 
@@ -132,6 +154,7 @@ def _of_onnx(path: Path) -> Exported:
         len(shape) - 2,
         channels,
         next(iter(sides), 0),
+        _modalities(facts),
     )
 
 
@@ -190,6 +213,7 @@ def load_exported(path: Path) -> nn.Module:
 
     if path.suffix.lower() == ".onnx":
         return OnnxNetwork(_session(path), path)
+    refuse_damaged(read_bytes(path, memory_bytes() // 2), path)
     try:
         if path.suffix.lower() == ".pt2":
             return ExportedProgram(_load_pt2(path).module())

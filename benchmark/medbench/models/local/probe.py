@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.task import Form
+from medbench.core.text import counted, plain_name
 from medbench.models.entry import ModelEntry
 from medbench.models.local.exported import Exported, read_facts
 from medbench.models.local.names import LocalModel, check_contract, local_model
@@ -29,15 +30,20 @@ class Needs:
         task: ``label_map`` or ``image_classes``.
         classes: names of its classes, the background of label maps included.
         forms: of its cases.
-        modalities: number of a volume's modalities; 0 where cases are no volumes.
+        modalities: names of each of a volume's modalities; empty where cases are no volumes.
         image_size: side of the input that the request names; ``None`` leaves it open.
     """
 
     task: str
     classes: Sequence[str]
     forms: Sequence[Form]
-    modalities: int = 0
+    modalities: Sequence[Sequence[str]] = ()
     image_size: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """Number of a volume's modalities; 0 where cases are no volumes."""
+        return len(self.modalities)
 
 
 def probed(entry: ModelEntry, needs: Needs, options: Mapping[str, Any]) -> ModelEntry:
@@ -79,8 +85,8 @@ def _python(
 ) -> ModelEntry:
     count = len(needs.classes)
     names_channels = takes_channels(model)
-    form = _form(build(model, needs.modalities or 3, count, options), needs)
-    channels = needs.modalities if form == "volume" else int(model.input.get("channels", 3))
+    form = _form(build(model, needs.channels or 3, count, options), needs)
+    channels = needs.channels if form == "volume" else int(model.input.get("channels", 3))
     own_size = size or DEFAULT_SIZE[form]
     candidates = [channels] if names_channels or form == "volume" or "channels" in model.input else [3, 1]
     first: MedbenchError | None = None
@@ -205,6 +211,7 @@ def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mappi
             "State it: --contract size=256,channels=3,scale=255,mean=0:0:0,std=1:1:1 (or a TOML file).",
         )
     _check_classes(model, facts, needs)
+    _check_modalities(model, facts, needs)
     form: Form = "volume" if facts.axes == 3 or (not facts.axes and needs.forms == ("volume",)) else "image"
     if form not in needs.forms:
         raise MedbenchError(
@@ -213,7 +220,7 @@ def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mappi
             "Choose a network of that form.",
         )
     size = needs.image_size or contract.get("size") or facts.side or DEFAULT_SIZE[form]
-    channels = int(facts.channels or contract.get("channels") or needs.modalities or 3)
+    channels = int(facts.channels or contract.get("channels") or needs.channels or 3)
     _check_fixed(model, facts, int(size), channels, needs)
     shape = (1, channels, *(int(size),) * (3 if form == "volume" else 2))
     _check_exported(model, shape, needs)
@@ -223,11 +230,28 @@ def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mappi
 
 def _check_classes(model: LocalModel, facts: Exported, needs: Needs) -> None:
     own = [str(name) for name in facts.classes]
-    if own and [name.casefold() for name in own] != [name.casefold() for name in needs.classes]:
+    if own and list(map(plain_name, own)) != list(map(plain_name, needs.classes)):
         raise MedbenchError(
             "weights.other_labels",
             f"{model.name}: learnt {', '.join(own)}; the challenge has {', '.join(needs.classes)}.",
             "Use a network that learnt these classes in this order.",
+        )
+
+
+def _check_modalities(model: LocalModel, facts: Exported, needs: Needs) -> None:
+    """Refuse channels of other modalities, or of the same in another order."""
+    own, theirs = (
+        [set(map(plain_name, names)) for names in modalities]
+        for modalities in (needs.modalities, facts.modalities)
+    )
+    if len(own) == len(theirs) and not all(one & two for one, two in zip(own, theirs, strict=True)):
+        lists = [
+            ", ".join(names[0] for names in modalities) for modalities in (facts.modalities, needs.modalities)
+        ]
+        raise MedbenchError(
+            "weights.other_modalities",
+            f"{model.name}: learnt from {lists[0]}; the challenge has {lists[1]}.",
+            "Use a network that learnt from these modalities in this order.",
         )
 
 
@@ -239,16 +263,17 @@ def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, n
             f"{model.name}: takes inputs of side {facts.side} only, not {size}.",
             f"Use size {facts.side}, or export it with dynamic axes.",
         )
-    if needs.modalities and channels != needs.modalities and facts.axes == 3:
+    if needs.modalities and channels != needs.channels and facts.axes == 3:
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels, cases have {needs.modalities} modalities.",
+            f"{model.name}: takes {counted(channels, 'channel')}, cases have "
+            f"{counted(needs.channels, 'modality', 'modalities')}.",
             "Use a network of these modalities.",
         )
     if not needs.modalities and channels not in (1, 3):
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels; images have 1 or 3.",
+            f"{model.name}: takes {counted(channels, 'channel')}; images have 1 or 3.",
             "Use another network.",
         )
 

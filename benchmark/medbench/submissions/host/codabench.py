@@ -15,6 +15,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json, write_text
 from medbench.io.raster import write_image
+from medbench.records.tables import heading
 from medbench.submissions.build.locking import gather
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.engines import Engine
@@ -33,7 +34,11 @@ INGESTION_MOUNTS = (
     Mount("/app/output", "output", True),
 )
 PHASE_START = "2026-01-01"
-_RULES = """
+_RESULTS = """
+Hand in a zip of one file a case, {count} in all, as `medbench predict -c {challenge}` writes them, under
+these names: {names}. A case without a file is scored as missing. Failed and missing cases: {rule}
+"""
+_PROGRAMS = """
 Hand in a zip with `predict.py` at its top and whatever it needs. It is called once, without the network, as
 `python predict.py INPUT OUTPUT`. `INPUT/cases.json` lists every case: `inputs`, its files below INPUT, and
 `output`, the name that its prediction takes below OUTPUT. A case without one is scored as missing.
@@ -93,11 +98,25 @@ def write_bundle(evaluation: EvaluationProgram) -> None:
         shutil.copyfile(path, target)
     write_image(bundle / "logo.png", _logo(challenge.title))
     for page in ("overview", "terms"):
-        rules = _RULES if evaluation.request.ingestion and page == "overview" else ""
+        rules = _rules(evaluation) if page == "overview" else ""
         write_text(bundle / f"{page}.md", f"# {challenge.title}\n\n{challenge.card.citation}\n{rules}")
     content = yaml.safe_dump(_competition(evaluation), sort_keys=False, allow_unicode=True)
     write_text(bundle / "competition.yaml", content)
     archives.write_zip(bundle, evaluation.archive)
+
+
+def _rules(evaluation: EvaluationProgram) -> str:
+    """What participants hand in, and what each column of the leaderboard is."""
+    challenge, cases = evaluation.challenge, evaluation.cases
+    names = [challenge.exchange.prediction_name(case) for case in cases[:2]]
+    rules = _RESULTS.format(
+        count=len(cases),
+        challenge=challenge.name,
+        names=", ".join(f"`{name}`" for name in names) + (" …" if len(cases) > len(names) else ""),
+        rule=challenge.card.failure_rule,
+    )
+    columns = [f"* {heading(metric)}: definition `{metric.convention}`" for metric in challenge.metrics]
+    return (_PROGRAMS if evaluation.request.ingestion else rules) + "\n" + "\n".join(columns) + "\n"
 
 
 def _competition(evaluation: EvaluationProgram) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.core.progress import Progress
+from medbench.core.text import agreeing, counted
 from medbench.running.evaluate import evaluate
 from medbench.submissions.build.dockerfile import APP
 from medbench.submissions.build.locking import gather
@@ -65,8 +66,9 @@ def rehearse_host(
         progress=progress,
     ).record.metrics
     _compare(name, {key: metric.value for key, metric in own.items()}, read_json(result)["aggregates"])
-    count = len(evaluation.cases)
-    yield f"rehearsed in a {runner.name}: {len(own)} columns of {count} cases equal medbench evaluate's"
+    columns, cases = counted(len(own), "column"), counted(len(evaluation.cases), "case")
+    equal = agreeing(len(own), "equals", "equal")
+    yield f"rehearsed in a {runner.name}: {columns} of {cases} {equal} medbench evaluate's"
     yield f"{outcome.time_s:.1f} s; {result}"
 
 

@@ -25,10 +25,11 @@ from medbench.core.guard import Failure
 from medbench.core.plugins import load_copied_plugins
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import Prediction
+from medbench.core.text import counted, named
 from medbench.io import images
 from medbench.io.gate.expected import handed_in
 from medbench.io.gate.source import copy_file
-from medbench.running.handed_in import MOST_NAMED, alike_hint, home, located, visible
+from medbench.running.handed_in import alike_hint, home, located, visible
 from medbench.running.loop import score_predictions
 from medbench.statistics.intervals import aggregate
 from medbench.submissions.serving.image_files import SUFFIXES, only_file
@@ -130,11 +131,11 @@ def _no_results(count: int, name: str, results: Path, top: Path) -> MedbenchErro
     """The error of results of which none is a case's, with the names that are there."""
     names = [f"{path.name} (a folder)" if path.is_dir() else path.name for path in visible(results)]
     where = "" if results == top else f" in {results.relative_to(top)}"
-    there = f"{', '.join(names[:MOST_NAMED]) or 'nothing'}{where}"
+    there = f"{named(names) or 'nothing'}{where}"
     return MedbenchError(
         "input.results",
-        f"The results hold no prediction of {count} cases, e.g. {name}{alike_hint(results, name)}; they hold "
-        f"{there}.",
+        f"The results hold no prediction of {counted(count, 'case')}, e.g. {name}"
+        f"{alike_hint(results, name)}; they hold {there}.",
         "Name each file after its case, and zip the files themselves.",
     )
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from medbench.core.text import counted
 from medbench.submissions.build.locking import LOCK
 from medbench.submissions.containers.archives import ImageFacts
 from medbench.submissions.description import Submission
@@ -236,7 +237,7 @@ def _archive_rules(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
     if image.images != 1:
         yield error(
             "archive.images",
-            f"The archive holds {image.images} images, expected one.",
+            f"The archive holds {counted(image.images, 'image')}, expected one.",
             "Save one image alone.",
         )
     if (image.system, image.architecture) != ("linux", "amd64"):

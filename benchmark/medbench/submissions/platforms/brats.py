@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
 
 ADDITIONAL = "--additional_files"
+_DOCKERS_SHARED_MEMORY = 64 << 20
+"""Size of ``/dev/shm`` where ``docker run`` is not told another."""
 _IGNORED = ("--parameters_file",)
 _CUBE = """\
 name: {name}
@@ -172,6 +174,7 @@ class MedPerf(BraTSMLCube):
         Mount("/mlcommons/volumes/predictions", "output", True),
     )
     unpacked_model = None
+    limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=_DOCKERS_SHARED_MEMORY)
     rules = ImageRules(reserved_paths=("/mlcommons", "/tmp"))  # noqa: S108
     runs_as = ("caller",)
     source = "mlcommons/medperf@5f3c4c4; its container_execution.py and cube.py for the volumes' names"
@@ -187,16 +190,19 @@ class MedPerf(BraTSMLCube):
         return {"container_config.yaml": _filled(_CONTAINER, submission), "parameters.yaml": "{}\n"}
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Steps that register a model at MedPerf."""
+        """Steps that register a model at MedPerf and ask for its place in a benchmark."""
         folder = archive.path.parent
-        apart = ["Host additional_files.tar.gz (the content of model.tar.gz) and give --additional-file URL."]
+        is_apart = submission.weights.delivery == "mounted"
+        hosting = f"Host {folder}/model.tar.gz where MedPerf can download it, and put its address for URL:"
         return (
             *pushing_steps(submission, archive),
-            f"medperf container submit --name {submission.name} "
+            *([hosting] if is_apart else []),
+            f"medperf model submit --name {submission.name} "
             f"--container-config-file {folder}/container_config.yaml "
-            f"--parameters-file {folder}/parameters.yaml",
-            *(apart if submission.weights.delivery == "mounted" else []),
-            "Ask for its association with the benchmark: medperf model associate.",
+            f"--parameters-file {folder}/parameters.yaml "
+            f"{'--additional-file URL ' if is_apart else ''}--operational",
+            "With the numbers that medperf benchmark ls and medperf model ls --mine show:",
+            "medperf model associate --benchmark BENCHMARK --model_uid MODEL",
         )
 
 
@@ -206,6 +212,7 @@ class SynapseDocker(BraTSDocker):
     name = "synapse-docker"
     title = "Synapse docker"
     challenges: ClassVar[Sequence[str]] = ()
+    limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=_DOCKERS_SHARED_MEMORY)
     runs_as = ("root",)
     source = "the Synapse documentation; vpchung/nf-synapse-challenge for the user; the rest is per challenge"
 

@@ -20,6 +20,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, write_json, write_text
 from medbench.core.progress import Progress
 from medbench.core.sample import AnySample, Sample
+from medbench.core.text import agreeing, counted
 from medbench.io import raster
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
@@ -136,7 +137,8 @@ class Codalab(Platform):
             if different:
                 yield error(
                     "output.differs",
-                    f"{name}: {kind}: {different} of {due.size} labels differ from medbench run's.",
+                    f"{name}: {kind}: {different} of {counted(due.size, 'label')} "
+                    f"{agreeing(different, 'differs', 'differ')} from medbench run's.",
                     "The bundle is of another build, or torch of another version.",
                 )
         else:

@@ -19,6 +19,7 @@ from medbench.challenges.hc18.table import SUBMISSION_COLUMNS, ellipse_row, writ
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress
+from medbench.core.text import counted
 from medbench.io import images
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
@@ -84,7 +85,7 @@ class HC18Table(Platform):
         if len(names) != RELEASED[TEST]:
             yield warning(
                 "table.rows",
-                f"{path}: has {len(names)} rows; the site's test set has {RELEASED[TEST]} images.",
+                f"{path}: has {counted(len(names), 'row')}; the site's test set has {RELEASED[TEST]} images.",
                 "Build with --data of the whole release.",
             )
         for row in rows:

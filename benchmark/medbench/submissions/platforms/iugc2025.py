@@ -18,6 +18,7 @@ import numpy as np
 from medbench.core.case import Case
 from medbench.core.files import write_json
 from medbench.core.sample import AnySample, Sample
+from medbench.core.text import counted
 from medbench.io import raster
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, error
@@ -81,7 +82,8 @@ class IUGC2025Codabench(Codalab):
             return
         numbers = json.loads(path.read_text(encoding="utf-8"))
         if len(numbers) != NUMBERS:
-            yield error("output.size", f"{name}: predict gave {len(numbers)} numbers, expected six.", "")
+            count = counted(len(numbers), "number")
+            yield error("output.size", f"{name}: predict gave {count}, expected six.", "")
             return
         due = challenge.exchange.read_prediction(case.case, case.expected)  # type: ignore[attr-defined]
         yield from compare_numbers(due, np.reshape(numbers, (-1, 2)), name, "coordinates")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.text import agreeing, counted
 from medbench.io import images
 from medbench.submissions.findings import Finding, error, warning
 
@@ -76,7 +77,8 @@ def compare_labels(
         values = ", ".join(str(value) for value in np.unique(labels)[:6])
         yield error(
             "output.differs",
-            f"{name}: {different} of {due.size} labels differ from medbench run's (values {values}).",
+            f"{name}: {different} of {counted(due.size, 'label')} {agreeing(different, 'differs', 'differ')} "
+            f"from medbench run's (values {values}).",
             "The container reads, scales or resizes differently, or has other weights or versions.",
         )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, VolumeSample
+from medbench.core.text import agreeing, counted
 from medbench.inference.predictor import Predictor
 from medbench.inference.programs import ENGINES, ProgramPredictor
 from medbench.io import images
@@ -93,8 +94,8 @@ class ImagePredictor:
         if len(values) != program.num_classes:
             raise MedbenchError(
                 "model.image",
-                f"{self.name}: was built for {self.challenge.title} with {len(values)} labels, and "
-                f"{program.num_classes} are demanded.",
+                f"{self.name}: was built for {self.challenge.title} with {counted(len(values), 'label')}, "
+                f"and {program.num_classes} {agreeing(program.num_classes, 'is', 'are')} demanded.",
                 "Use an image that was built for these labels.",
             )
         self.values = np.array(values)
@@ -159,7 +160,7 @@ class ImagePredictor:
         if len(files) != 1:
             raise MedbenchError(
                 "program.nothing" if not files else "program.too_much",
-                f"{self.name}: wrote {len(files)} files, expected one label map.",
+                f"{self.name}: wrote {counted(len(files), 'file')}, expected one label map.",
                 "Rehearse the submission: medbench submit rehearse.",
             )
         shape = sample.volumes.shape[1:] if isinstance(sample, VolumeSample) else sample.images.shape[1:3]

@@ -14,6 +14,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.text import counted
 from medbench.running.loop import predict_and_score
 from medbench.submissions.build.context import Build, labels
 from medbench.submissions.build.dockerfile import APP
@@ -286,7 +287,7 @@ def _judge(
     if len(outcome.cases) != len(cases):
         yield warning(
             "rehearsal.cases",
-            f"{variant.name}: predicted {len(outcome.cases)} of {len(cases)} cases.",
+            f"{variant.name}: predicted {len(outcome.cases)} of {counted(len(cases), 'case')}.",
             "The lines of the container, in the report, say why it stopped.",
         )
     for one in cases:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.text import counted
 from medbench.io import images, nifti_mha
 
 IMAGE_CHANNELS = (1, 3)
@@ -85,7 +86,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDA
     if pixels.shape[-1] not in IMAGE_CHANNELS:
         raise MedbenchError(
             "input.dimensions",
-            f"{path.name}: has {pixels.shape[-1]} channels, expected a grey or RGB image.",
+            f"{path.name}: has {counted(pixels.shape[-1], 'channel')}, expected a grey or RGB image.",
             "Hand in one image, grey or RGB.",
         )
     if size is not None and pixels.shape[:2] != tuple(size):

@@ -22,6 +22,7 @@ from medbench.core.machine import keep_freed_memory
 from medbench.core.plugins import load_copied_plugins
 from medbench.core.project import PROJECT_FILE, use_project
 from medbench.core.sample import AnySample, Prediction
+from medbench.core.text import counted
 from medbench.inference.predictor import Predictor
 from medbench.submissions.description import Submission
 from medbench.submissions.serving.outcome import explain
@@ -181,7 +182,8 @@ class Session:
             name, reason = next(iter(reasons.items()))
             raise MedbenchError(
                 "cases.failed",
-                f"{len(reasons)} of {count} cases failed, first {name}: {reason.removeprefix('error: ')}",
+                f"{len(reasons)} of {counted(count, 'case')} failed, first {name}: "
+                f"{reason.removeprefix('error: ')}",
                 "The lines above name every failed case; the outputs of the others are written.",
             )
 

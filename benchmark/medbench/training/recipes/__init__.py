@@ -157,7 +157,11 @@ class Recipe:
             return counted(self.max_steps, "step")
         epochs = counted(self.epochs, "epoch")
         epochs = f"{epochs}, {self.max_minutes:g} minutes at most" if self.max_minutes else epochs
-        return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
+        return (
+            f"{epochs} or {counted(self.least_steps, 'step')}, whichever is more"
+            if self.least_steps
+            else epochs
+        )
 
     def describe(self, spatial_dims: int) -> str:
         """Length of the training and size of its images or patches, in words."""

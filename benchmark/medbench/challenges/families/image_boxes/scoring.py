@@ -147,12 +147,12 @@ class ImageBoxScorer(Scorer):
             spacing: not used.
 
         Raises:
-            MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+            MedbenchError: as :func:`medbench.metrics.tasks.detection.checked_boxes`.
         """
-        from medbench.metrics.tasks.detection import mean_image_precision
+        from medbench.metrics.tasks.detection import checked_boxes, mean_image_precision
 
         mean = mean_image_precision(reference, prediction)
-        boxes = RankedBoxes.of([match_boxes(*pair) for pair in zip(reference, prediction, strict=True)])
+        boxes = RankedBoxes.of([match_boxes(*pair) for pair in checked_boxes(reference, prediction)])
         scores = {}
         for name, column in self.columns.items():
             value = float(column.value(boxes, np.ones(boxes.images)))

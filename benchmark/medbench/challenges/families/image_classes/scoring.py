@@ -116,10 +116,20 @@ class ImageClassScorer(Scorer):
             reference: class indices ``(images,)``.
             prediction: probabilities ``(images, classes)``.
             spacing: not used.
+
+        Raises:
+            MedbenchError: as :meth:`medbench.metrics.tasks.image_classes.Answers.of`.
         """
         from medbench.metrics.tasks.image_classes import margin
 
         answers = Answers.of(reference, prediction)
+        classes = len(self.card.image_classes)
+        if answers.confidences.shape[1] != classes:
+            raise MedbenchError(
+                "metric.shape",
+                f"The prediction has {answers.confidences.shape[1]} confidences an image, not {classes}.",
+                f"Give one confidence a class: {', '.join(self.card.image_classes)}.",
+            )
         ones = np.ones(len(answers.reference))
         scores = {}
         for name, column in self.figures.items():

@@ -16,6 +16,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights
 from medbench.core.score import Score, Status
+from medbench.metrics.arguments import numbers
 from medbench.metrics.tasks.classification import auc
 
 Floats = npt.NDArray[np.float64]
@@ -76,8 +77,18 @@ class ImageLabelScorer(Scorer):
             reference: labels ``(images, labels)``, 0 and 1.
             prediction: probabilities of the same shape.
             spacing: not used.
+
+        Raises:
+            MedbenchError: ``metric.array``, ``metric.shape``, ``metric.labels`` or ``metric.not_finite``.
         """
-        due, values = np.asarray(reference), np.asarray(prediction, np.float64)
+        due = numbers(reference, "reference")
+        values = numbers(prediction, "prediction", finite=True).astype(np.float64)
+        if due.ndim != 2 or due.shape != values.shape or due.shape[1] != len(self.release.names):
+            raise MedbenchError(
+                "metric.shape",
+                f"Reference and prediction have shapes {due.shape} and {values.shape}.",
+                f"Give one row an image, with {len(self.release.names)} numbers each.",
+            )
         ones = np.ones(len(due))
         scores = {}
         for spec in self.card.metrics:

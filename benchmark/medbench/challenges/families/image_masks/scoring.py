@@ -109,6 +109,22 @@ class ImageMaskScorer(Scorer):
             scores |= {spec.name: values[spec.convention] for spec in columns}
         return scores
 
+    def checked(
+        self, reference: Any, prediction: Any, spacing: Any
+    ) -> tuple[Any, Any, tuple[float, ...] | None]:
+        """Masks of 0 and 1 from those of 0 and any one other value, as files hold them.
+
+        Raises:
+            MedbenchError: as :meth:`medbench.challenges.scorer.Scorer.checked`.
+        """
+        from medbench.metrics.arrays import as_mask, same_shape
+
+        if len(self.card.labels) == 2:
+            first, second = same_shape(reference, prediction)
+            reference = as_mask(first, None, "reference").view(np.uint8)
+            prediction = as_mask(second, None, "prediction").view(np.uint8)
+        return super().checked(reference, prediction, spacing)
+
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
         """Scores by the card's ``failure_rule``."""
         try:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, sized
+from medbench.challenges.mask_sizes import ON_ITS_GRID, check_size, sized
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
@@ -49,7 +49,7 @@ class MRVolumeRelease(Release):
         if expected is None or expected.shape is None:
             volume = read()
         else:
-            check = partial(check_prediction_size, path, due=expected.shape, hint=ON_ITS_GRID)
+            check = partial(check_size, path, due=expected.shape, hint=ON_ITS_GRID, of="reference")
             volume = sized(read, path, len(expected.shape), check)
         check_axes(volume, path)
         check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
@@ -75,7 +75,7 @@ class MRVolumeRelease(Release):
             raise MedbenchError("data.no_input", f"{case.id}: has no image of any modality.", self.data_hint)
         if TWICE in case.facts:
             raise MedbenchError(
-                "data.sequence_twice",
+                "data.modality_twice",
                 f"{case.facts[TWICE]}: is the second file of its modality in one case.",
                 "Remove one of the two files.",
             )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
-from medbench.challenges.mask_sizes import ON_ITS_GRID, check_prediction_size, check_size, sized
+from medbench.challenges.mask_sizes import ON_ITS_GRID, check_size, sized
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration, worst_slices
@@ -102,13 +102,13 @@ class SlicedVolumeExchange(Exchange):
 
         def read() -> Volume:
             if images.suffix_of(path) in hdf5.SUFFIXES:
-                return Volume(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"])
+                return Volume(hdf5.read_labels(path, "label", expected=handed_in(shape)))
             return images.read_labels(path, expected=handed_in(shape))
 
         if shape is None:
             volume = read()
         else:
-            check = functools.partial(check_prediction_size, path, due=shape, hint=ON_ITS_GRID)
+            check = functools.partial(check_size, path, due=shape, hint=ON_ITS_GRID, of="reference")
             volume = sized(read, path, len(shape), check)
         labels = self._checked(volume.array, path)
         return Volume(labels, volume.spacing, volume.origin, volume.direction)

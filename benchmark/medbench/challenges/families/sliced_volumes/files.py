@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from medbench.challenges.exchange import size_text
 from medbench.challenges.mask_sizes import READERS, check_size, refuse_unequal
 from medbench.challenges.release import Release
-from medbench.challenges.stray import Finding, Role
+from medbench.challenges.stray import REMOVE, Finding, Role
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
@@ -70,6 +71,40 @@ class SlicedVolumeRelease(Release):
         if isinstance(volume, Failure):
             return None
         return values_sha256(one_way_round(volume.array) if role == "image" else volume.array)
+
+    def check(self, root: Path) -> list[Finding]:
+        """Findings as on any data, and slices in files of their own that another split's volume holds too."""
+        return [*super().check(root), *self._shared_slices(root)]
+
+    def _shared_slices(self, root: Path) -> Iterator[Finding]:
+        by_split: dict[str, list[Case]] = {}
+        for split in self.splits:
+            with contextlib.suppress(MedbenchError):
+                by_split[split] = self.cases(root, split)
+        for splits in self.disjoint_splits():
+            cases = [(split, case) for split in splits for case in by_split.get(split, ())]
+            with ThreadPoolExecutor(READERS) as pool:
+                digests = list(pool.map(self._slice_digests, (case for _, case in cases)))
+            alone = {
+                own[0]: (split, case)
+                for (split, case), own in zip(cases, digests, strict=True)
+                if len(own) == 1 and own[0] is not None
+            }
+            for (split, case), own in zip(cases, digests, strict=True):
+                pairs = [alone[digest] for digest in own if digest in alone] if len(own) > 1 else []
+                others = [other for other_split, other in pairs if other_split != split]
+                if others:
+                    path, first = case.inputs["image"], others[0].inputs["image"]
+                    slices = agreeing(len(others), "slice of it lies", "slices of it lie")
+                    message = f"{path}: {len(others)} {slices} in another split, the first as {first}."
+                    yield Finding("error", message, REMOVE)
+
+    def _slice_digests(self, case: Case) -> list[str | None]:
+        """Hash of what each slice shows; none where the file cannot be read, a finding of its own."""
+        volume = guarded(case.id, lambda: self.read_volume(case))
+        return (
+            [] if isinstance(volume, Failure) else [values_sha256(one_way_round(one)) for one in volume.array]
+        )
 
     def count_slices(self, case: Case) -> int:
         """Slices of the case.
