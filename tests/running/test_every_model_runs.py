@@ -145,4 +145,4 @@ def test_run_ends_with_0(samples, name):
         assert done.exit_code == 0, done.output
     done = runner.invoke(app, arguments(name, challenge, root))
     assert done.exit_code == 0, done.output
-    assert "1 of 1 cases scored, 0 failed, 0 missing." in done.output
+    assert "1 of 1 case scored, 0 failed, 0 missing." in done.output

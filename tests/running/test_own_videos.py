@@ -140,7 +140,7 @@ def test_bad_videos_lose_no_other_one(command, bad, tmp_path):
     lines = done.err.splitlines() + done.out.splitlines()
     for name in ("cut.mp4", "short.mkv", "text.mp4", "empty.avi", "script.mp4", "one.mp4"):
         (line,) = [line for line in lines if f"/{name}:" in line]
-        told = "1 frames, 1 of them sampled" if name == "one.mp4" else "cannot be decoded to its end"
+        told = "1 frame, 1 sampled." if name == "one.mp4" else "cannot be decoded to its end"
         assert told in line
     assert "without 6 videos that failed" in done.out
     assert "Traceback" not in done.err
