@@ -46,7 +46,7 @@ WARM_UP, REPEATS = 1, 3
 THREADS = 2
 BATCHES = (1, 2, 4, 8)
 ROUNDS = 3
-PART_SIDE, REPEATED, PREDICTIONS = 4000, 10, 2
+PART_SIDE, REPEATED = 4000, 10
 
 
 def trained(model: str, runs: Path, least_steps: int = 80) -> Path:
@@ -210,7 +210,7 @@ def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
 
 
 def large_share(root: Path, model: str) -> dict[str, Any]:
-    """Seconds of the network alone, the mean of before and after, and of whole predictions of a large slide.
+    """Seconds of the network alone, before and after, and of a whole prediction of a large slide.
 
     The slide repeats one of a hundredth of its size, whose drawing takes seconds.
     """
@@ -225,19 +225,17 @@ def large_share(root: Path, model: str) -> dict[str, Any]:
     torch.set_num_threads(THREADS)
     challenge, case = only_case(root)
     sample = challenge.read(case)
-    predictors = [make_predictor(model, weights, root / str(number)) for number in range(PREDICTIONS)]
-    grid = tile_grid(sample.slide.shape, predictors[0].settings, predictors[0].network.contract.size)
+    predictor = make_predictor(model, weights, root / "work")
+    grid = tile_grid(sample.slide.shape, predictor.settings, predictor.network.contract.size)
     with open_slide(sample.slide.path, factor=sample.slide.factor) as image:
         wanted = list(wanted_tiles(grid, tissue_mask(image.thumbnail(CELL)), CELL))
         tile = image.read((0, grid.tile), (0, grid.tile))
-    alone = partial(network_alone, predictors[0], tile, sum(map(len, wanted)))
-    network_s, predict_s = [alone()], []
-    for predictor in predictors:
-        begun = time.perf_counter()
-        predictor.predict(sample)
-        predict_s.append(time.perf_counter() - begun)
-    network_s.append(alone())
-    return {"side": side, "network_s": [statistics.mean(network_s)] * len(predict_s), "predict_s": predict_s}
+    alone = partial(network_alone, predictor, tile, sum(map(len, wanted)))
+    before_s = alone()
+    begun = time.perf_counter()
+    predictor.predict(sample)
+    predict_s = time.perf_counter() - begun
+    return {"side": side, "network_s": [before_s, alone()], "predict_s": [predict_s] * 2}
 
 
 def draw_repeated(root: Path) -> int:
