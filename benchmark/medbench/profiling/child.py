@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import describe
 from medbench.core.machine import return_freed_memory
+from medbench.core.silence import dropped
 from medbench.models.devices import cuda_index
 from medbench.profiling.memory import Pass, PeakMemory
 from medbench.profiling.workload import Workload, ran_out_of_memory
@@ -151,7 +151,8 @@ def allocation_peak(call: Callable[[], Any]) -> int:
     """Largest sum of CPU allocations alive during a call, in bytes, from the profiler's allocation events."""
     from torch.profiler import ProfilerActivity, profile
 
-    with _quiet_profiler(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    sys.stderr.flush()
+    with dropped(2), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
@@ -167,20 +168,6 @@ def allocation_peak(call: Callable[[], Any]) -> int:
         alive += change
         peak = max(peak, alive)
     return peak
-
-
-@contextlib.contextmanager
-def _quiet_profiler() -> Iterator[None]:
-    """Keep the lines that the profiler's C++ part writes to standard error out of the output of a block."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.core.silence import dropped
 from medbench.core.text import first_line
 from medbench.inference.decoding import outputs_by_task
 from medbench.inference.weights import FACTS_KEY
@@ -60,7 +60,7 @@ def write_onnx(network: nn.Module, example: Array, facts: str, path: Path) -> No
         "output_names": ["logits"],
         "dynamic_axes": {"images": {0: "n"}, "logits": {0: "n"}},
     }
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _no_output():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), dropped(1):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(network, (tensor,), str(path), dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
@@ -83,19 +83,6 @@ def write_onnx(network: nn.Module, example: Array, facts: str, path: Path) -> No
     entry = model.metadata_props.add()
     entry.key, entry.value = EMBEDDED, facts
     onnx.save(model, str(path))
-
-
-@contextlib.contextmanager
-def _no_output() -> Iterator[None]:
-    """Drop what is written to standard output below Python, as the whole graph of a network that fails."""
-    kept_number = os.dup(1)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        yield
-    finally:
-        os.dup2(kept_number, 1)
-        os.close(kept_number)
 
 
 def write_torchscript(network: nn.Module, example: Array, facts: str, path: Path) -> None:

@@ -14,10 +14,8 @@ from medbench.core.guard import Failure, guarded
 from medbench.core.text import named
 from medbench.io.gate.listing import is_metadata
 from medbench.io.gate.zipped import is_zip, unpacked
-from medbench.running.pairs import hidden_notes
+from medbench.running.pairs import DEEPEST, hidden_notes
 
-DEEPEST = 32
-"""Folders in one another that are opened on the way to predictions."""
 BYTES_A_CASE = 256 << 20
 
 Rename = tuple[str, str] | None

@@ -35,6 +35,7 @@ NO_REFERENCES = (
 )
 """Types that lie beside label maps and are none."""
 DEEPEST = 32
+"""Folders in one another that are opened on the way to predictions."""
 _PACKED = (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 _KNOWN = frozenset(SUFFIXES)
 
